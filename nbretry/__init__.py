@@ -1,0 +1,58 @@
+"""Ask language models from notebook cells, with retry and fallback over providers.
+
+Importing this package loads neither IPython nor an SDK; each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbretry.answer import Answer, Attempt
+    from nbretry.errors import RetryNoProviderError, RetryProviderError
+    from nbretry.notebook import ask, load_ipython_extension, unload_ipython_extension
+    from nbretry.policy import RetryPolicy
+    from nbretry.providers import IterListProvider, RetryProvider
+    from nbretry.session import register
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Answer": "nbretry.answer",
+    "Attempt": "nbretry.answer",
+    "IterListProvider": "nbretry.providers.retry_provider",
+    "RetryNoProviderError": "nbretry.errors",
+    "RetryPolicy": "nbretry.policy",
+    "RetryProvider": "nbretry.providers.retry_provider",
+    "RetryProviderError": "nbretry.errors",
+    "ask": "nbretry.notebook",
+    "load_ipython_extension": "nbretry.notebook",
+    "register": "nbretry.session",
+    "unload_ipython_extension": "nbretry.notebook",
+}
+
+__all__ = [
+    "Answer",
+    "Attempt",
+    "IterListProvider",
+    "RetryNoProviderError",
+    "RetryPolicy",
+    "RetryProvider",
+    "RetryProviderError",
+    "ask",
+    "load_ipython_extension",
+    "register",
+    "unload_ipython_extension",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,378 @@
+"""The pure fold from events to an answer: the only place that knows what the answer is now.
+
+``answer = answer.apply(event)`` gives a new `Answer` and leaves the old one as it was. A text fragment costs the same
+however long the answer already is: answers of one run share a list of fragments of which each knows its own length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+from nbretry.errors import RetryNoProviderError, RetryProviderError, describe, failure_text
+from nbretry.events import (
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    Event,
+    FirstContent,
+    NextStep,
+    ReasoningDelta,
+    ResponseIdentified,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+    StatusChanged,
+    TextDelta,
+    UsageReported,
+    exception_to_json,
+)
+from nbretry.types import Usage
+
+__all__ = ["Answer", "Attempt", "AttemptState", "RunState", "fold"]
+
+AttemptState: TypeAlias = Literal["running", "answered", "failed", "stopped"]
+RunState: TypeAlias = Literal["pending", "running", "completed", "failed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One provider asked once.
+
+    Attributes:
+        number: from 1, in the order of asking.
+        provider: name of the provider.
+        model: the model that was asked for, or its full name once the wire has told it.
+        started: seconds since the run started.
+        state: ``running``, ``answered``, ``failed`` or ``stopped``.
+        status: what the provider is doing before it can answer, in its own words.
+        first_content: seconds since the run started, None while there was no content.
+        ended: seconds since the run started, None while it runs.
+        exception: what it failed with.
+        next_step: what followed its failure: ``retry``, ``fallback`` or ``stop``.
+        wait_for: seconds waited after its failure.
+        given_up: text that it had sent before it failed; never part of the answer of another attempt.
+        reasoning: the model's reasoning.
+        usage: tokens as the provider counted them.
+        finish_reason: why the model stopped.
+        request_id: the provider's own identifier of the request.
+    """
+
+    number: int
+    provider: str
+    model: str
+    started: float
+    state: AttemptState = "running"
+    status: str | None = None
+    first_content: float | None = None
+    ended: float | None = None
+    exception: BaseException | None = field(default=None, compare=False)
+    next_step: NextStep | None = None
+    wait_for: float = 0.0
+    given_up: str = ""
+    reasoning: str = ""
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    request_id: str | None = None
+
+    @property
+    def error(self) -> str | None:
+        """``Type: message`` of the exception, secrets masked; None where there was none."""
+        return None if self.exception is None else describe(self.exception)
+
+    @property
+    def time_to_first_content(self) -> float | None:
+        """Seconds from asking to the first content."""
+        return None if self.first_content is None else self.first_content - self.started
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from asking to the end."""
+        return None if self.ended is None else self.ended - self.started
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dict for JSON, without what is unknown or empty."""
+        record: dict[str, Any] = {
+            "number": self.number,
+            "provider": self.provider,
+            "model": self.model,
+            "state": self.state,
+            "started": self.started,
+            "first_content": self.first_content,
+            "ended": self.ended,
+            "next_step": self.next_step,
+            "wait_for": self.wait_for or None,
+            "given_up": self.given_up,
+            "reasoning": self.reasoning,
+            "finish_reason": self.finish_reason,
+            "request_id": self.request_id,
+        }
+        if self.exception is not None:
+            record["exception"] = exception_to_json(self.exception)
+        if self.usage is not None:
+            record["usage"] = _usage_dict(self.usage)
+        return {name: value for name, value in record.items() if value not in (None, "")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Everything about a run but the text: it changes a few times in a run, the text with every fragment."""
+
+    state: RunState = "pending"
+    started_at: float | None = None
+    providers: tuple[str, ...] = ()
+    request_sha256: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    ended: float | None = None
+    error: BaseException | None = field(default=None, compare=False)
+
+
+class Answer:
+    """What a run has come to so far. Immutable; made by `apply` from the run's events.
+
+    An `Answer()` of which no event is known yet is empty and ``pending``.
+    """
+
+    __slots__ = ("_facts", "_fragments", "_length", "_text")
+
+    def __init__(self) -> None:
+        self._facts = _Facts()
+        self._fragments: list[str] = []
+        self._length = 0
+        self._text: str | None = ""
+
+    @property
+    def text(self) -> str:
+        """The answer's text: that of the attempt that answers, or was stopped or broke off last."""
+        if self._text is None:
+            self._text = "".join(self._fragments[: self._length])
+        return self._text
+
+    @property
+    def state(self) -> RunState:
+        """``pending``, ``running``, ``completed``, ``failed`` or ``stopped``."""
+        return self._facts.state
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt in the order of asking."""
+        return self._facts.attempts
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that answered, or else the latest; None before the first."""
+        return self._facts.attempts[-1] if self._facts.attempts else None
+
+    @property
+    def provider(self) -> str | None:
+        """Name of the provider whose text this is; None while, or where, there is none."""
+        attempt = self.attempt
+        return attempt.provider if attempt and attempt.first_content is not None else None
+
+    @property
+    def model(self) -> str | None:
+        """Model whose text this is; None while, or where, there is none."""
+        attempt = self.attempt
+        return attempt.model if attempt and attempt.first_content is not None else None
+
+    @property
+    def exceptions(self) -> dict[str, BaseException]:
+        """The last exception of each provider by its name; `attempts` has every one."""
+        return {a.provider: a.exception for a in self._facts.attempts if a.exception is not None}
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens of the attempt that answered, as its provider counted them."""
+        return self.attempt.usage if self.attempt else None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped: ``stop``, ``length``, …; None where the provider did not say."""
+        return self.attempt.finish_reason if self.attempt else None
+
+    @property
+    def reasoning(self) -> str:
+        """The model's reasoning, where it gives one; no part of `text`."""
+        return self.attempt.reasoning if self.attempt else ""
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the run failed with."""
+        return self._facts.error
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Names of the providers in the order of asking."""
+        return self._facts.providers
+
+    @property
+    def started_at(self) -> float | None:
+        """Seconds since the epoch."""
+        return self._facts.started_at
+
+    @property
+    def time_to_first_content(self) -> float | None:
+        """Seconds from the question to the first content of `text`, failed attempts and waiting included."""
+        return self.attempt.first_content if self.attempt else None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the question to the end; None while it runs."""
+        return self._facts.ended
+
+    def apply(self, event: Event) -> Answer:
+        """The answer after this event."""
+        new = Answer.__new__(Answer)
+        if type(event) is TextDelta:
+            length = self._length
+            fragments = self._fragments
+            if len(fragments) != length:
+                fragments = fragments[:length]
+            fragments.append(event.text)
+            new._facts = self._facts
+            new._fragments = fragments
+            new._length = length + 1
+            new._text = None
+            return new
+        new._fragments, new._length, new._text = self._fragments, self._length, self._text
+        match event:
+            case RunStarted():
+                new._facts = _Facts(
+                    state="running",
+                    started_at=event.started_at,
+                    providers=event.providers,
+                    request_sha256=event.request_sha256,
+                )
+                new._clear_text()
+            case AttemptStarted():
+                attempt = Attempt(event.attempt, event.provider, event.model, event.at)
+                new._facts = replace(self._facts, attempts=(*self._facts.attempts, attempt))
+                new._clear_text()
+            case AttemptFailed():
+                new._facts = self._facts
+                new._update(
+                    event.attempt,
+                    state="failed",
+                    exception=event.exception,
+                    next_step=event.next_step,
+                    wait_for=event.wait_for,
+                    ended=event.at,
+                    status=None,
+                    given_up=self.text,
+                )
+                if event.next_step != "stop":
+                    new._clear_text()
+            case RunCompleted():
+                new._facts = replace(self._facts, state="completed", ended=event.at)
+            case RunFailed():
+                new._facts = replace(self._facts, state="failed", ended=event.at, error=event.exception)
+            case RunCancelled():
+                attempts = tuple(
+                    replace(a, state="stopped", ended=event.at, status=None) if a.state == "running" else a
+                    for a in self._facts.attempts
+                )
+                new._facts = replace(self._facts, state="stopped", ended=event.at, attempts=attempts)
+            case _:
+                new._facts = self._facts
+                new._note(event)
+        return new
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case FirstContent():
+                self._update(event.attempt, first_content=event.at, status=None)
+            case StatusChanged():
+                self._update(event.attempt, status=event.text)
+            case ReasoningDelta():
+                self._update(event.attempt, reasoning=self._at(event.attempt).reasoning + event.text)
+            case UsageReported():
+                self._update(event.attempt, usage=event.usage)
+            case ResponseIdentified():
+                attempt = self._at(event.attempt)
+                provider = f"{attempt.provider} → {event.provider}" if event.provider else attempt.provider
+                self._update(
+                    event.attempt,
+                    model=event.model or attempt.model,
+                    request_id=event.request_id or attempt.request_id,
+                    provider=provider,
+                )
+            case AttemptSucceeded():
+                self._update(event.attempt, state="answered", finish_reason=event.finish_reason, ended=event.at)
+
+    def _at(self, number: int) -> Attempt:
+        return self._facts.attempts[number - 1]
+
+    def _update(self, number: int, **changes: Any) -> None:
+        attempts = list(self._facts.attempts)
+        attempts[number - 1] = replace(attempts[number - 1], **changes)
+        self._facts = replace(self._facts, attempts=tuple(attempts))
+
+    def _clear_text(self) -> None:
+        self._fragments, self._length, self._text = [], 0, ""
+
+    def raise_for_failure(self) -> None:
+        """Raise `RetryProviderError` or `RetryNoProviderError` if the run failed, and do nothing else."""
+        if self.state == "failed":
+            raise self.failure()
+
+    def failure(self) -> RetryProviderError | RetryNoProviderError:
+        """The error that a failed run ends with: a line for each provider, and every attempt on it."""
+        if not self.attempts:
+            return RetryNoProviderError("there was no provider to ask")
+        failed = [attempt for attempt in self.attempts if attempt.exception is not None]
+        last = self.attempts[-1]
+        if last.first_content is not None:
+            head = f"{last.provider} broke off after it had begun to answer"
+        elif sum(attempt.next_step != "retry" for attempt in failed) < len(self.providers):
+            head = "the request itself was refused, so nobody else was asked"
+        else:
+            head = "every provider failed" if len(failed) > 1 else "the provider failed"
+        return RetryProviderError(
+            failure_text(head, [(attempt.provider, attempt.exception) for attempt in failed if attempt.exception]),
+            attempts=self.attempts,
+            exceptions=self.exceptions,
+            answer=self,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dict for JSON: the record of who was asked, who answered and what it took.
+
+        The text of the answer is under ``text``; secrets in exceptions are masked.
+        """
+        record: dict[str, Any] = {
+            "state": self.state,
+            "text": self.text,
+            "provider": self.provider,
+            "model": self.model,
+            "providers": list(self.providers),
+            "started_at": self.started_at,
+            "time_to_first_content": self.time_to_first_content,
+            "duration": self.duration,
+            "finish_reason": self.finish_reason,
+            "usage": _usage_dict(self.usage) if self.usage else None,
+            "request_sha256": self._facts.request_sha256,
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+        }
+        return {name: value for name, value in record.items() if value is not None}
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        who = f" from {self.provider}" if self.provider else ""
+        text = self.text if len(self.text) <= 60 else self.text[:59] + "…"
+        return f"<Answer {self.state}{who}, {len(self.attempts)} attempts: {text!r}>"
+
+
+def _usage_dict(usage: Usage) -> dict[str, int | None]:
+    return {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+
+
+def fold(events: Iterable[Event]) -> Answer:
+    """The answer that a whole run's events come to."""
+    answer = Answer()
+    for event in events:
+        answer = answer.apply(event)
+    return answer

@@ -1,0 +1,266 @@
+"""The error tree.
+
+    NbretryError
+    ├── RetryProviderError          every provider failed, or the one that had begun to answer broke off
+    ├── RetryNoProviderError        there was nobody to ask
+    ├── ConfigError                 a setting is wrong: which one, and what would be right
+    └── ProviderError               one provider failed
+        ├── APIConnectionError      it could not be reached
+        │   └── APITimeoutError     it did not answer in time
+        ├── APIStatusError          it answered with an HTTP status of 400 or more
+        │   ├── BadRequestError             400, 422: the request itself is wrong
+        │   │   └── ContextLengthError      the prompt is longer than the model takes
+        │   ├── AuthenticationError         401
+        │   ├── PermissionDeniedError       402, 403
+        │   ├── NotFoundError               404
+        │   ├── RateLimitError              429
+        │   └── ServerError                 5xx
+        └── StreamError             the answer came, and was not whole
+            ├── StreamInterruptedError      the stream broke off
+            └── EmptyResponseError          it ended without any content
+
+The names below ``ProviderError`` are those of the OpenAI and Anthropic SDKs where those have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nbretry.redaction import mask
+
+if TYPE_CHECKING:
+    from nbretry.answer import Answer, Attempt
+
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConfigError",
+    "ContextLengthError",
+    "EmptyResponseError",
+    "NbretryError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "ProviderError",
+    "RateLimitError",
+    "RecordedError",
+    "RetryNoProviderError",
+    "RetryProviderError",
+    "ServerError",
+    "StreamError",
+    "StreamInterruptedError",
+    "describe",
+    "type_name",
+]
+
+
+class NbretryError(Exception):
+    """Base of every error that nbretry raises by itself."""
+
+
+class _ShortTraceback(NbretryError):
+    """Shown by IPython as its message alone: the frames of the engine tell a user nothing."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {mask(str(self))}"]
+
+
+class RetryProviderError(_ShortTraceback):
+    """Every provider failed; the text has one line ``Name: Type: message`` for each.
+
+    Attributes:
+        attempts: every attempt of the run in order, failures before the last one included.
+        exceptions: the last exception of each provider by its name.
+        answer: what the run had come to, partial text included; None where no run was made.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        attempts: Sequence[Attempt] = (),
+        exceptions: Mapping[str, BaseException] | None = None,
+        answer: Answer | None = None,
+    ) -> None:
+        super().__init__(mask(message))
+        self.attempts: tuple[Attempt, ...] = tuple(attempts)
+        self.exceptions: dict[str, BaseException] = dict(exceptions or {})
+        self.answer = answer
+
+
+class RetryNoProviderError(_ShortTraceback):
+    """There was nobody to ask: no provider was given, or all were ignored or cannot stream."""
+
+
+class ConfigError(_ShortTraceback):
+    """A setting, a name or an option is wrong; the message is one line that says what would be right."""
+
+
+class ProviderError(NbretryError):
+    """One provider failed.
+
+    Args:
+        message: what happened, in one line.
+        provider: name of the provider, if known.
+        model: name of the model that was asked for, if known.
+        retry_after: seconds after which the provider said it can be asked again.
+        status_code: HTTP status, if there was one.
+        request_id: the provider's own identifier of the request.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        retry_after: float | None = None,
+        status_code: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.model = model
+        self.retry_after = retry_after
+        self.status_code = status_code
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return mask(super().__str__())
+
+
+class APIConnectionError(ProviderError):
+    """The provider could not be reached, or the connection was lost before it answered."""
+
+
+class APITimeoutError(APIConnectionError):
+    """The provider did not answer in time."""
+
+
+class APIStatusError(ProviderError):
+    """The provider answered with an HTTP status of 400 or more that has no class of its own."""
+
+
+class BadRequestError(APIStatusError):
+    """400 or 422: the request itself is wrong, and would be so for every provider."""
+
+
+class ContextLengthError(BadRequestError):
+    """The prompt is longer than this model takes; another model may take it."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the key is missing or wrong."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """402 or 403: the key may not do this, or there is no credit left."""
+
+
+class NotFoundError(APIStatusError):
+    """404: the endpoint has no such model or path."""
+
+
+class RateLimitError(APIStatusError):
+    """429: asked too often; ``retry_after`` has the seconds to wait where the provider said so."""
+
+
+class ServerError(APIStatusError):
+    """5xx: the provider has a problem of its own."""
+
+
+class StreamError(ProviderError):
+    """An answer came that is not whole."""
+
+
+class StreamInterruptedError(StreamError):
+    """The stream broke off: the connection was lost, or it ended without saying that it was at its end."""
+
+
+class EmptyResponseError(StreamError):
+    """The provider ended its answer without any content."""
+
+
+class RecordedError(NbretryError):
+    """An exception read back from a record: its type's name and its message, without the object itself.
+
+    Args:
+        type_name: name of the type that was raised.
+        message: its text.
+        status_code: HTTP status, if there was one.
+        retry_after: seconds, if the provider gave them.
+    """
+
+    def __init__(
+        self,
+        type_name: str,
+        message: str,
+        *,
+        status_code: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.type_name = type_name
+        self.status_code = status_code
+        self.retry_after = retry_after
+
+
+def status_error(status_code: int, message: str, **details: Any) -> APIStatusError:
+    """The error that stands for an HTTP status.
+
+    Args:
+        status_code: 400 to 599.
+        message: what the provider said, in one line.
+        **details: as for `ProviderError`.
+    """
+    by_status = {
+        400: BadRequestError,
+        422: BadRequestError,
+        401: AuthenticationError,
+        402: PermissionDeniedError,
+        403: PermissionDeniedError,
+        404: NotFoundError,
+        429: RateLimitError,
+    }
+    kind = by_status.get(status_code, ServerError if status_code >= 500 else APIStatusError)
+    if kind is BadRequestError and _says_context_is_too_long(message):
+        kind = ContextLengthError
+    if status_code == 413:
+        kind = ContextLengthError
+    return kind(message, status_code=status_code, **details)
+
+
+def _says_context_is_too_long(message: str) -> bool:
+    text = message.lower()
+    return any(
+        sign in text
+        for sign in (
+            "context_length_exceeded",
+            "context length",
+            "context window",
+            "context size",
+            "maximum context",
+            "prompt is too long",
+            "too many tokens",
+        )
+    )
+
+
+def type_name(exception: BaseException) -> str:
+    """Name of an exception's type, also of one that was read back from a record."""
+    return exception.type_name if isinstance(exception, RecordedError) else type(exception).__name__
+
+
+def describe(exception: BaseException) -> str:
+    """``Type: message`` with every known secret masked; the type alone where there is no message."""
+    message = mask(str(exception)).strip()
+    return f"{type_name(exception)}: {message}" if message else type_name(exception)
+
+
+def failure_text(head: str, failures: Iterable[tuple[str, BaseException]]) -> str:
+    """A heading and one line ``Name: Type: message`` for each failure."""
+    lines = (f"{name}: {' '.join(describe(exception).split())}" for name, exception in failures)
+    return "\n".join([f"{head}:", *lines])

@@ -1,0 +1,243 @@
+"""What happens in a run, as frozen facts and fragments; the one truth that every view is made from.
+
+Times named ``at`` are seconds since the run started, from a monotonic clock. Attempts are numbered from 1. `to_json` and
+`from_json` turn an event into a plain dict and back, so that a JSON-lines log folds to the same answer as the run did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeAlias, get_args
+
+from nbretry.errors import RecordedError, type_name
+from nbretry.redaction import mask
+from nbretry.types import Usage
+
+__all__ = [
+    "AttemptFailed",
+    "AttemptStarted",
+    "AttemptSucceeded",
+    "Event",
+    "FirstContent",
+    "NextStep",
+    "ReasoningDelta",
+    "ResponseIdentified",
+    "RunCancelled",
+    "RunCompleted",
+    "RunFailed",
+    "RunStarted",
+    "StatusChanged",
+    "TextDelta",
+    "UsageReported",
+    "from_json",
+    "to_json",
+]
+
+NextStep: TypeAlias = Literal["retry", "fallback", "stop"]
+"""What follows a failed attempt: the same provider again, the next provider, or the end of the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A question was put.
+
+    Attributes:
+        started_at: seconds since the epoch.
+        providers: names in the order of asking.
+        model: the model asked for; empty for each provider's own default.
+        request_sha256: hash of model and messages, by which a record can be matched to its question.
+    """
+
+    started_at: float
+    providers: tuple[str, ...]
+    model: str
+    request_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """A provider was asked."""
+
+    attempt: int
+    provider: str
+    model: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged:
+    """The provider said what it is doing before it can answer."""
+
+    attempt: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseIdentified:
+    """The wire told who answers: the model's full name, the request's identifier, the provider behind a provider."""
+
+    attempt: int
+    model: str | None = None
+    request_id: str | None = None
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstContent:
+    """The first content of an attempt arrived."""
+
+    attempt: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A fragment of the answer."""
+
+    attempt: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A fragment of the model's reasoning, which is no part of the answer."""
+
+    attempt: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported:
+    """The provider counted its tokens."""
+
+    attempt: int
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSucceeded:
+    """The provider's answer is whole."""
+
+    attempt: int
+    finish_reason: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """The provider failed.
+
+    Attributes:
+        exception: what was raised, the object itself.
+        next_step: what the policy decided.
+        wait_for: seconds before the next step, 0 where it follows at once.
+    """
+
+    attempt: int
+    exception: BaseException
+    next_step: NextStep
+    wait_for: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunCompleted:
+    """An attempt succeeded, and the run is over."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """Nobody answered, and the run is over."""
+
+    exception: BaseException
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunCancelled:
+    """The run was stopped from outside."""
+
+    at: float
+
+
+Event: TypeAlias = (
+    RunStarted
+    | AttemptStarted
+    | StatusChanged
+    | ResponseIdentified
+    | FirstContent
+    | TextDelta
+    | ReasoningDelta
+    | UsageReported
+    | AttemptSucceeded
+    | AttemptFailed
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+)
+
+_BY_NAME: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event as a dict that `json.dumps` takes, secrets masked, with its class's name under ``event``."""
+    record: dict[str, Any] = {"event": type(event).__name__}
+    for field in fields(event):
+        record[field.name] = _plain(getattr(event, field.name))
+    return record
+
+
+def from_json(record: Mapping[str, Any]) -> Event:
+    """The event that `to_json` wrote; exceptions come back as `RecordedError`.
+
+    Raises:
+        ValueError: the record names no known event or its fields do not fit.
+    """
+    values = dict(record)
+    kind = _BY_NAME.get(str(values.pop("event", "")))
+    if kind is None:
+        raise ValueError(f"not an event of a run: {record.get('event')!r}; known are {', '.join(_BY_NAME)}")
+    if isinstance(values.get("exception"), Mapping):
+        values["exception"] = exception_from_json(values["exception"])
+    if isinstance(values.get("usage"), Mapping):
+        values["usage"] = Usage(**values["usage"])
+    if isinstance(values.get("providers"), list):
+        values["providers"] = tuple(values["providers"])
+    try:
+        event: Event = kind(**values)
+    except TypeError as error:
+        raise ValueError(f"the fields of {kind.__name__} do not fit: {error}") from error
+    return event
+
+
+def exception_to_json(exception: BaseException) -> dict[str, Any]:
+    """Type, masked message, status code and ``retry_after`` of an exception, without what it does not carry."""
+    record: dict[str, Any] = {"type": type_name(exception), "message": mask(str(exception))}
+    for name in ("status_code", "retry_after"):
+        value = getattr(exception, name, None)
+        if isinstance(value, int | float):
+            record[name] = value
+    return record
+
+
+def exception_from_json(record: Mapping[str, Any]) -> RecordedError:
+    """The exception that `exception_to_json` wrote."""
+    return RecordedError(
+        record["type"],
+        record["message"],
+        status_code=record.get("status_code"),
+        retry_after=record.get("retry_after"),
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseException):
+        return exception_to_json(value)
+    if isinstance(value, Usage):
+        return {"prompt_tokens": value.prompt_tokens, "completion_tokens": value.completion_tokens}
+    if isinstance(value, tuple):
+        return list(value)
+    return mask(value) if isinstance(value, str) else value

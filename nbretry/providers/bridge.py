@@ -1,0 +1,209 @@
+"""Between code with an event loop and code without one.
+
+Each stream runs where it was written to run: an asynchronous one in one task of one event loop, a synchronous one in one
+thread. Chunks cross over through a small buffer, so that a stream is never read far ahead of whoever consumes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import queue
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+__all__ = ["aclose", "as_async_iterator", "as_iterator", "class_or_instance_method", "close", "iterate_in_thread"]
+
+_READ_AHEAD = 64
+_CLOSING_PATIENCE = 0.25
+_END = object()
+
+
+class class_or_instance_method:  # noqa: N801 (a decorator, named as such)
+    """A method bound to the instance where there is one, else to the class, as providers may be either."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self._function.__get__(owner if instance is None else instance)
+
+
+def as_iterator(result: Any) -> Iterator[Any]:
+    """The chunks of whatever a provider's function gave: an iterable, one string, a coroutine or an asynchronous iterator."""
+    if hasattr(result, "__aiter__") or inspect.isawaitable(result):
+        return _iterate_async(result)
+    if result is None or isinstance(result, str):
+        return iter([result])
+    return iter(result)
+
+
+def as_async_iterator(result: Any) -> AsyncIterator[Any]:
+    """The same in the running loop, where an ordinary iterator is read in a thread.
+
+    An asynchronous iterator is given back as it is, so that it costs nothing for each chunk.
+    """
+    if hasattr(result, "__aiter__"):
+        return result  # type: ignore[no-any-return]
+    if inspect.isawaitable(result):
+        return _await_chunks(result)
+    return iterate_in_thread(lambda: result)
+
+
+async def _await_chunks(result: Awaitable[Any]) -> AsyncIterator[Any]:
+    chunks = as_async_iterator(await result)
+    try:
+        async for chunk in chunks:
+            yield chunk
+    finally:
+        await aclose(chunks)
+
+
+async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
+    """The chunks of a synchronous call, read in a thread of its own, so that the running loop goes on meanwhile.
+
+    On closing, the thread is asked to close the generator as soon as its current step returns, and is waited for a
+    quarter of a second: a provider that blocks must not hold up whoever pressed Stop.
+    """
+    loop = asyncio.get_running_loop()
+    arrived = asyncio.Event()
+    buffer: deque[tuple[Any, BaseException | None]] = deque()
+    room = threading.Semaphore(_READ_AHEAD)
+    stopped = threading.Event()
+    ended = asyncio.Event()
+
+    def notify(event: asyncio.Event) -> None:
+        try:
+            loop.call_soon_threadsafe(event.set)
+        except RuntimeError:  # the loop was closed with the stream still open
+            stopped.set()
+
+    def hand_over(chunk: Any, exception: BaseException | None = None) -> None:
+        buffer.append((chunk, exception))
+        notify(arrived)
+
+    def pump() -> None:
+        try:
+            chunks = as_iterator(call())
+            try:
+                for chunk in chunks:
+                    room.acquire()
+                    if stopped.is_set():
+                        return
+                    hand_over(chunk)
+            finally:
+                close(chunks)
+            hand_over(_END)
+        except BaseException as exception:
+            hand_over(_END, exception)
+        finally:
+            notify(ended)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(pump,), name="nbretry-provider", daemon=True).start()
+    try:
+        while True:
+            while buffer:
+                chunk, exception = buffer.popleft()
+                if exception is not None:
+                    raise exception
+                if chunk is _END:
+                    return
+                room.release()
+                yield chunk
+            arrived.clear()
+            if not buffer:
+                await arrived.wait()
+    finally:
+        stopped.set()
+        room.release()
+        try:
+            async with asyncio.timeout(_CLOSING_PATIENCE):
+                await ended.wait()
+        except TimeoutError:
+            pass
+
+
+def _iterate_async(result: Any) -> Iterator[Any]:
+    """The chunks of an asynchronous iterator or coroutine, run in one task of a new event loop in another thread."""
+    arrived: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+    taken = 0
+    started = threading.Event()
+    running: dict[str, Any] = {}
+
+    async def pump() -> None:
+        task = asyncio.current_task()
+        room = asyncio.Semaphore(_READ_AHEAD)
+        running.update(loop=asyncio.get_running_loop(), task=task, room=room)
+        started.set()
+        chunks = as_async_iterator(result)
+        try:
+            async for chunk in chunks:
+                await room.acquire()
+                arrived.put((chunk, None))
+        finally:
+            await aclose(chunks)
+
+    def run() -> None:
+        try:
+            # Not asyncio.run: nest_asyncio replaces that with one that needs a loop of the main thread.
+            with asyncio.Runner() as runner:
+                runner.run(pump())
+        except BaseException as exception:
+            arrived.put((_END, exception))
+        else:
+            arrived.put((_END, None))
+        finally:
+            started.set()
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), name="nbretry-loop", daemon=True)
+    thread.start()
+    finished = False
+    try:
+        while True:
+            try:
+                # A bound, as an unbounded wait cannot be interrupted from the keyboard on every system.
+                chunk, exception = arrived.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if chunk is _END:
+                finished = True
+                if exception is not None:
+                    raise exception
+                return
+            taken += 1
+            if taken % (_READ_AHEAD // 2) == 0:
+                _call_in_loop(running, lambda: [running["room"].release() for _ in range(_READ_AHEAD // 2)])
+            yield chunk
+    finally:
+        if not finished:
+            started.wait()
+            _call_in_loop(running, lambda: running["task"].cancel())
+        thread.join(None if finished else 5.0)
+
+
+def _call_in_loop(running: dict[str, Any], callback: Callable[[], Any]) -> None:
+    try:
+        running["loop"].call_soon_threadsafe(callback)
+    except (KeyError, RuntimeError):
+        return  # the loop has ended, and with it what the callback was for
+
+
+def close(iterator: Any) -> None:
+    """Close an iterator, where it can be closed."""
+    close = getattr(iterator, "close", None)
+    if callable(close):
+        close()
+
+
+async def aclose(iterator: Any) -> None:
+    """Close an asynchronous iterator, where it can be closed."""
+    aclose = getattr(iterator, "aclose", None)
+    if callable(aclose):
+        await aclose()
