@@ -58,6 +58,7 @@ class Attempt:
         usage: tokens as the provider counted them.
         finish_reason: why the model stopped.
         request_id: the provider's own identifier of the request.
+        passed_to: of a provider that passes the question on: who took it.
     """
 
     number: int
@@ -76,6 +77,12 @@ class Attempt:
     usage: Usage | None = None
     finish_reason: str | None = None
     request_id: str | None = None
+    passed_to: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The provider's name, and after an arrow who took the question where it was passed on."""
+        return f"{self.provider} → {self.passed_to}" if self.passed_to else self.provider
 
     @property
     def error(self) -> str | None:
@@ -97,6 +104,7 @@ class Attempt:
         record: dict[str, Any] = {
             "number": self.number,
             "provider": self.provider,
+            "passed_to": self.passed_to,
             "model": self.model,
             "state": self.state,
             "started": self.started,
@@ -169,7 +177,7 @@ class Answer:
     def provider(self) -> str | None:
         """Name of the provider whose text this is; None while, or where, there is none."""
         attempt = self.attempt
-        return attempt.provider if attempt and attempt.first_content is not None else None
+        return attempt.path if attempt and attempt.first_content is not None else None
 
     @property
     def model(self) -> str | None:
@@ -291,12 +299,11 @@ class Answer:
                 self._update(event.attempt, usage=event.usage)
             case ResponseIdentified():
                 attempt = self._at(event.attempt)
-                provider = f"{attempt.provider} → {event.provider}" if event.provider else attempt.provider
                 self._update(
                     event.attempt,
                     model=event.model or attempt.model,
                     request_id=event.request_id or attempt.request_id,
-                    provider=provider,
+                    passed_to=event.provider or attempt.passed_to,
                 )
             case AttemptSucceeded():
                 self._update(event.attempt, state="answered", finish_reason=event.finish_reason, ended=event.at)

@@ -53,19 +53,30 @@ __all__ = [
     "StreamError",
     "StreamInterruptedError",
     "describe",
+    "message_of",
     "type_name",
 ]
 
 
 class NbretryError(Exception):
-    """Base of every error that nbretry raises by itself."""
+    """Base of every error that nbretry raises by itself. Secrets in its text are masked."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(mask(message))
+
+    # Once more when it is shown, as a secret may have become known since.
+    def __str__(self) -> str:
+        return mask(super().__str__())
+
+    def __repr__(self) -> str:
+        return mask(super().__repr__())
 
 
 class _ShortTraceback(NbretryError):
     """Shown by IPython as its message alone: the frames of the engine tell a user nothing."""
 
     def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: {mask(str(self))}"]
+        return [f"{type(self).__name__}: {self}"]
 
 
 class RetryProviderError(_ShortTraceback):
@@ -85,7 +96,7 @@ class RetryProviderError(_ShortTraceback):
         exceptions: Mapping[str, BaseException] | None = None,
         answer: Answer | None = None,
     ) -> None:
-        super().__init__(mask(message))
+        super().__init__(message)
         self.attempts: tuple[Attempt, ...] = tuple(attempts)
         self.exceptions: dict[str, BaseException] = dict(exceptions or {})
         self.answer = answer
@@ -127,9 +138,6 @@ class ProviderError(NbretryError):
         self.retry_after = retry_after
         self.status_code = status_code
         self.request_id = request_id
-
-    def __str__(self) -> str:
-        return mask(super().__str__())
 
 
 class APIConnectionError(ProviderError):
@@ -254,9 +262,17 @@ def type_name(exception: BaseException) -> str:
     return exception.type_name if isinstance(exception, RecordedError) else type(exception).__name__
 
 
+def message_of(exception: BaseException) -> str:
+    """An exception's text with every known secret masked; empty where it cannot even say that."""
+    try:
+        return mask(str(exception))
+    except Exception:  # a foreign exception's own fault must not take the place of the failure that it stands for
+        return ""
+
+
 def describe(exception: BaseException) -> str:
     """``Type: message`` with every known secret masked; the type alone where there is no message."""
-    message = mask(str(exception)).strip()
+    message = message_of(exception).strip()
     return f"{type_name(exception)}: {message}" if message else type_name(exception)
 
 

@@ -1,7 +1,7 @@
 """What happens in a run, as frozen facts and fragments; the one truth that every view is made from.
 
-Times named ``at`` are seconds since the run started, from a monotonic clock. Attempts are numbered from 1. `to_json` and
-`from_json` turn an event into a plain dict and back, so that a JSON-lines log folds to the same answer as the run did.
+Times named ``at`` are seconds since the run started, from a monotonic clock. Attempts are numbered from 1. `to_json`
+and `from_json` turn an event into a plain dict and back, so that a JSON-lines log folds to the same answer as the run.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias, get_args
 
-from nbretry.errors import RecordedError, type_name
+from nbretry.errors import RecordedError, message_of, type_name
 from nbretry.redaction import mask
 from nbretry.types import Usage
 
@@ -215,7 +215,7 @@ def from_json(record: Mapping[str, Any]) -> Event:
 
 def exception_to_json(exception: BaseException) -> dict[str, Any]:
     """Type, masked message, status code and ``retry_after`` of an exception, without what it does not carry."""
-    record: dict[str, Any] = {"type": type_name(exception), "message": mask(str(exception))}
+    record: dict[str, Any] = {"type": type_name(exception), "message": message_of(exception)}
     for name in ("status_code", "retry_after"):
         value = getattr(exception, name, None)
         if isinstance(value, int | float):

@@ -1,7 +1,7 @@
 """What to do after a failure: a pure decision, without a clock, a sleep or a network.
 
-`classify` says what kind of failure an exception is, by what it carries and not by whose class it is; `RetryPolicy.decide`
-says what follows. Both are the retry table of the README, row by row.
+`classify` says what kind of failure an exception is, by what it carries and not by whose class it is;
+`RetryPolicy.decide` says what follows. Both are the retry table of the README, row by row.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from nbretry.errors import (
     PermissionDeniedError,
     RateLimitError,
     RetryNoProviderError,
+    message_of,
     status_error,
 )
 
@@ -105,7 +106,7 @@ def classify(exception: BaseException) -> FailureKind:
         status = _status_of(exception)
         if status is None:
             return FailureKind.PROVIDER_UNFIT if isinstance(exception, RetryNoProviderError) else FailureKind.PASSING
-        exception = status_error(status, str(exception))
+        exception = status_error(status, message_of(exception))
     match exception:
         case ContextLengthError() | AuthenticationError() | PermissionDeniedError() | NotFoundError():
             return FailureKind.PROVIDER_UNFIT
@@ -118,20 +119,17 @@ def classify(exception: BaseException) -> FailureKind:
 
 
 def retry_after_of(exception: BaseException) -> float | None:
-    """Seconds after which the provider said it can be asked again, from the exception or its response's headers."""
+    """Seconds after which the provider said it can be asked again, from the exception, its response or its headers."""
     value = getattr(exception, "retry_after", None)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return max(0.0, float(value))
-    headers = getattr(getattr(exception, "response", None), "headers", None)
-    if headers is None or not hasattr(headers, "get"):
-        return None
-    milliseconds = headers.get("retry-after-ms")
-    if milliseconds is not None:
-        try:
-            return max(0.0, float(milliseconds) / 1000)
-        except (TypeError, ValueError):
-            pass
-    return parse_retry_after(headers.get("retry-after"))
+    for owner in (getattr(exception, "response", None), exception):
+        headers = getattr(owner, "headers", None)
+        if headers and hasattr(headers, "items"):
+            said = {str(name).lower(): str(value) for name, value in headers.items()}
+            milliseconds = parse_retry_after(said.get("retry-after-ms"))
+            return parse_retry_after(said.get("retry-after")) if milliseconds is None else milliseconds / 1000
+    return None
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:

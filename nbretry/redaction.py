@@ -1,7 +1,7 @@
 """Keeps secrets out of everything that is shown, logged or saved.
 
 Two nets: the values that this process knows to be secret (keys handed to providers, and environment variables whose
-name says so), and the shapes of keys that services hand out. A secret is replaced whole, without its first or last characters.
+name says so), and the shapes of keys that services hand out. A secret is replaced whole: not one character stays.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ __all__ = ["mask", "remember_secret"]
 MASK = "[secret]"
 
 _SHORTEST_SECRET = 8
-_SECRET_NAME = re.compile(r"(API_?KEY|ACCESS_KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(API_?KEY|(?:ACCESS|AUTH|PRIVATE|SECRET)_?KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE
+)
 _KEY_SHAPES = re.compile(
     r"""
       \b(?:sk|pk|rk|gsk|xai|csk|fw|tgp_v1|r8|hf|nvapi|key|ghp|gho|ghs|github_pat|glpat|pplx)[-_][A-Za-z0-9_\-]{16,}
@@ -37,7 +39,8 @@ def remember_secret(value: str | None) -> None:
     """Mask this value from now on wherever it would be shown.
 
     Args:
-        value: a key or password. None and values under eight characters are passed over, as masking them would garble ordinary text.
+        value: a key or password. None and values under eight characters are passed over, as masking them would garble
+            ordinary text.
     """
     if value and len(value) >= _SHORTEST_SECRET:
         with _lock:

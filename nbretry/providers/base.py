@@ -1,15 +1,16 @@
 """What a provider is, whoever wrote it.
 
 A provider is a class or an instance with at least one of ``create_completion`` (a generator), ``create_async`` (a
-coroutine) or ``create_async_generator``. Nothing has to be inherited; `BaseProvider` fills in the rest for those who do.
-The attributes read are those of gpt4free's providers, each with a default.
+coroutine) or ``create_async_generator``. Nothing has to be inherited; `BaseProvider` fills in the rest for those who
+do. The attributes read are those of gpt4free's providers, each with a default.
 """
 
 from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -29,11 +30,12 @@ __all__ = [
 
 _SYNC_METHODS = ("stream_chunks", "create_completion", "create_async_generator", "create_async")
 _ASYNC_METHODS = ("astream_chunks", "create_async_generator", "create_async", "create_completion")
-_ACCESSORS = {"get_create_function", "get_async_create_function"}
+_ACCESSORS = ("get_create_function", "get_async_create_function")
+_SYNCHRONOUS = {"stream_chunks", "create_completion", "create_function"}
 
 
 class BaseProvider:
-    """A provider to derive from: write one of the three methods as a class method or an ordinary one, and the others work.
+    """A provider to derive from: of the three methods write one, as a class method or an ordinary one; the others work.
 
     Attributes:
         working: whether the provider is expected to work.
@@ -157,9 +159,10 @@ def resolve_model(provider: ProviderType, model: str) -> str:
     Where an alias stands for several models, one is chosen at random, as gpt4free does.
     """
     if not model:
-        return getattr(provider, "default_model", None) or ""
-    aliases = getattr(provider, "model_aliases", None) or {}
-    chosen = aliases.get(model, model)
+        default = getattr(provider, "default_model", None)
+        return default if isinstance(default, str) else ""
+    aliases = getattr(provider, "model_aliases", None)
+    chosen = aliases.get(model, model) if isinstance(aliases, Mapping) else model
     return str(random.choice(chosen)) if isinstance(chosen, list) else str(chosen)
 
 
@@ -172,7 +175,7 @@ def is_content(chunk: Any) -> bool:
     """Whether a chunk is part of the answer itself.
 
     A non-empty `str` is. Of another type the chunk's own word counts: an ``is_content`` attribute or method, or the
-    ``is_content`` function of the module that defines its type (gpt4free's chunks have theirs so).
+    ``is_content`` function of the module that defines its type or a base of it (gpt4free's chunks have theirs so).
     """
     if isinstance(chunk, str):
         return bool(chunk)
@@ -181,8 +184,11 @@ def is_content(chunk: Any) -> bool:
     own = getattr(chunk, "is_content", None)
     if own is not None:
         return bool(own() if callable(own) else own)
-    judge = getattr(inspect.getmodule(type(chunk)), "is_content", None)
-    return bool(judge(chunk)) if callable(judge) else False
+    for base in type(chunk).__mro__:
+        judge = getattr(sys.modules.get(base.__module__), "is_content", None)
+        if callable(judge) and judge is not is_content:
+            return bool(judge(chunk))
+    return False
 
 
 def iterate(provider: ProviderType, model: str, messages: Messages, **options: Any) -> Iterator[Any]:
@@ -195,7 +201,7 @@ def iterate(provider: ProviderType, model: str, messages: Messages, **options: A
         TypeError: the object has none of a provider's methods.
         Exception: whatever the provider raises.
     """
-    function = _function_of(provider, _SYNC_METHODS, "get_create_function")
+    _, function = _function_of(provider, _SYNC_METHODS, _ACCESSORS)
     return bridge.as_iterator(_call(function, model, messages, options))
 
 
@@ -209,8 +215,8 @@ def aiterate(provider: ProviderType, model: str, messages: Messages, **options: 
         TypeError: the object has none of a provider's methods.
         Exception: whatever the provider raises.
     """
-    function = _function_of(provider, _ASYNC_METHODS, "get_async_create_function")
-    if _is_synchronous(function):
+    name, function = _function_of(provider, _ASYNC_METHODS, _ACCESSORS[::-1])
+    if name in _SYNCHRONOUS and not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
         return bridge.iterate_in_thread(lambda: _call(function, model, messages, options))
     return bridge.as_async_iterator(_call(function, model, messages, options))
 
@@ -229,38 +235,46 @@ def _accepts(function: Callable[..., Any], name: str) -> bool:
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _function_of(provider: ProviderType, names: tuple[str, ...], accessor: str) -> Callable[..., Any]:
-    """The method to call: of the one that is nearest to the provider's own class, the first of ``names``.
+def _function_of(
+    provider: ProviderType, names: tuple[str, ...], accessors: tuple[str, ...]
+) -> tuple[str, Callable[..., Any]]:
+    """The function to call, after the name of the method that it is or stands for.
 
-    Nearest, because a base class often derives the other forms from the one that was written (in gpt4free's 7.4 line
-    ``create_async`` of a synchronous provider waits for the whole answer), and the one that was written streams best.
+    That is what the provider's own accessor gives, where it has one that gives more than one of its methods. Otherwise,
+    of the methods nearest to the provider's own class, the first of ``names``: nearest, because a base class often
+    derives the other forms from the one that was written (in gpt4free's 7.4 line ``create_async`` of a synchronous
+    provider waits for the whole answer), and the one that was written streams best.
     """
+    accessor, other = accessors
+    methods = [(name, getattr(provider, name, None)) for name in names[1:]]
+    given = _given_by(provider, accessor)
+    if given and all(given[1] != function for _, function in methods):
+        return given
     kind = provider if isinstance(provider, type) else type(provider)
     own = {} if isinstance(provider, type) else getattr(provider, "__dict__", {})
-    chunks, *contract = names
     for namespace in (own, *(vars(base) for base in kind.__mro__ if base is not BaseProvider)):
-        if chunks in namespace:
-            return _checked(getattr(provider, chunks))
-        if accessor in namespace:
-            return _checked(getattr(provider, accessor)())
-        for name in contract:
-            if name in namespace and namespace[name] not in _FILLED_IN:
-                return _checked(getattr(provider, name))
-    for name in contract:
-        if inspect.getattr_static(provider, name, None) not in _FILLED_IN and hasattr(provider, name):
-            return _checked(getattr(provider, name))
-    raise TypeError(
-        f"{provider_name(provider)} is no provider: it has none of create_completion, create_async, create_async_generator"
-    )
+        for name in names:
+            if name in namespace and namespace[name] not in _FILLED_IN and callable(getattr(provider, name)):
+                return name, getattr(provider, name)
+    if given:
+        return given
+    for name, function in methods:
+        if inspect.getattr_static(provider, name, None) not in _FILLED_IN and callable(function):
+            return name, function
+    given = _given_by(provider, other)
+    if given:
+        return given
+    raise TypeError(f"{provider_name(provider)} is no provider: it has none of {', '.join(names[1:])}")
 
 
-def _checked(function: Any) -> Callable[..., Any]:
+def _given_by(provider: ProviderType, accessor: str) -> tuple[str, Callable[..., Any]] | None:
+    """What a provider's accessor gives, likewise; None where it has none but `BaseProvider`'s."""
+    if inspect.getattr_static(provider, accessor, None) is vars(BaseProvider)[accessor]:
+        return None
+    get = getattr(provider, accessor, None)
+    if not callable(get):
+        return None
+    function = get()
     if not callable(function):
-        raise TypeError(f"{function!r} of a provider cannot be called")
-    return function  # type: ignore[no-any-return]
-
-
-def _is_synchronous(function: Callable[..., Any]) -> bool:
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        return False
-    return getattr(function, "__name__", "") in ("create_completion", "create_function", "stream_chunks")
+        raise TypeError(f"{accessor} of {provider_name(provider)} gives nothing that can be called: {function!r}")
+    return "create_completion" if accessor == _ACCESSORS[0] else getattr(function, "__name__", ""), function

@@ -1,7 +1,7 @@
 """Between code with an event loop and code without one.
 
-Each stream runs where it was written to run: an asynchronous one in one task of one event loop, a synchronous one in one
-thread. Chunks cross over through a small buffer, so that a stream is never read far ahead of whoever consumes it.
+Each stream runs where it was written to run: an asynchronous one in one task of one event loop, a synchronous one in
+one thread. Chunks cross over through a small buffer, so that a stream is never read far ahead of whoever consumes it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import logging
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
+
+from nbretry.errors import describe
 
 __all__ = ["aclose", "as_async_iterator", "as_iterator", "class_or_instance_method", "close", "iterate_in_thread"]
 
@@ -21,8 +25,10 @@ _READ_AHEAD = 64
 _CLOSING_PATIENCE = 0.25
 _END = object()
 
+logger = logging.getLogger("nbretry")
 
-class class_or_instance_method:  # noqa: N801 (a decorator, named as such)
+
+class class_or_instance_method:
     """A method bound to the instance where there is one, else to the class, as providers may be either."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -35,10 +41,10 @@ class class_or_instance_method:  # noqa: N801 (a decorator, named as such)
 
 
 def as_iterator(result: Any) -> Iterator[Any]:
-    """The chunks of whatever a provider's function gave: an iterable, one string, a coroutine or an asynchronous iterator."""
+    """The chunks of what a provider's function gave: an iterable, one string, a coroutine, an asynchronous iterator."""
     if hasattr(result, "__aiter__") or inspect.isawaitable(result):
         return _iterate_async(result)
-    if result is None or isinstance(result, str):
+    if _is_one_chunk(result):
         return iter([result])
     return iter(result)
 
@@ -52,7 +58,15 @@ def as_async_iterator(result: Any) -> AsyncIterator[Any]:
         return result  # type: ignore[no-any-return]
     if inspect.isawaitable(result):
         return _await_chunks(result)
-    return iterate_in_thread(lambda: result)
+    return _one_chunk(result) if _is_one_chunk(result) else iterate_in_thread(lambda: result)
+
+
+def _is_one_chunk(result: Any) -> bool:
+    return result is None or isinstance(result, str)
+
+
+async def _one_chunk(chunk: Any) -> AsyncIterator[Any]:
+    yield chunk
 
 
 async def _await_chunks(result: Awaitable[Any]) -> AsyncIterator[Any]:
@@ -82,6 +96,7 @@ async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
             loop.call_soon_threadsafe(event.set)
         except RuntimeError:  # the loop was closed with the stream still open
             stopped.set()
+            room.release()
 
     def hand_over(chunk: Any, exception: BaseException | None = None) -> None:
         buffer.append((chunk, exception))
@@ -130,21 +145,26 @@ async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
 
 
 def _iterate_async(result: Any) -> Iterator[Any]:
-    """The chunks of an asynchronous iterator or coroutine, run in one task of a new event loop in another thread."""
+    """The chunks of an asynchronous iterator or coroutine, run in one task of a new event loop in another thread.
+
+    On closing, the task is cancelled, which closes the iterator, and is waited for as long as a thread is above.
+    """
     arrived: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
     taken = 0
     started = threading.Event()
+    stopped = threading.Event()
     running: dict[str, Any] = {}
 
     async def pump() -> None:
-        task = asyncio.current_task()
         room = asyncio.Semaphore(_READ_AHEAD)
-        running.update(loop=asyncio.get_running_loop(), task=task, room=room)
+        running.update(loop=asyncio.get_running_loop(), task=asyncio.current_task(), room=room)
         started.set()
         chunks = as_async_iterator(result)
         try:
             async for chunk in chunks:
                 await room.acquire()
+                if stopped.is_set():  # where the iterator has swallowed the cancellation
+                    return
                 arrived.put((chunk, None))
         finally:
             await aclose(chunks)
@@ -153,18 +173,19 @@ def _iterate_async(result: Any) -> Iterator[Any]:
         try:
             # Not asyncio.run: nest_asyncio replaces that with one that needs a loop of the main thread.
             with asyncio.Runner() as runner:
-                runner.run(pump())
+                try:
+                    runner.run(pump())
+                finally:
+                    # Before the loop is closed, which waits for whatever else the provider has left running in it.
+                    arrived.put((_END, sys.exception()))
         except BaseException as exception:
             arrived.put((_END, exception))
-        else:
-            arrived.put((_END, None))
         finally:
             started.set()
 
     context = contextvars.copy_context()
     thread = threading.Thread(target=context.run, args=(run,), name="nbretry-loop", daemon=True)
     thread.start()
-    finished = False
     try:
         while True:
             try:
@@ -173,7 +194,6 @@ def _iterate_async(result: Any) -> Iterator[Any]:
             except queue.Empty:
                 continue
             if chunk is _END:
-                finished = True
                 if exception is not None:
                     raise exception
                 return
@@ -182,10 +202,11 @@ def _iterate_async(result: Any) -> Iterator[Any]:
                 _call_in_loop(running, lambda: [running["room"].release() for _ in range(_READ_AHEAD // 2)])
             yield chunk
     finally:
-        if not finished:
+        if not sys.is_finalizing():  # no other thread runs any more while the interpreter ends
+            stopped.set()
             started.wait()
             _call_in_loop(running, lambda: running["task"].cancel())
-        thread.join(None if finished else 5.0)
+            thread.join(_CLOSING_PATIENCE)
 
 
 def _call_in_loop(running: dict[str, Any], callback: Callable[[], Any]) -> None:
@@ -196,14 +217,28 @@ def _call_in_loop(running: dict[str, Any], callback: Callable[[], Any]) -> None:
 
 
 def close(iterator: Any) -> None:
-    """Close an iterator, where it can be closed."""
+    """Close an iterator, where it can be closed.
+
+    What goes wrong in that is logged and not raised: it would take the place of the answer, or of the failure or the
+    interrupt for which the iterator is being closed.
+    """
     close = getattr(iterator, "close", None)
     if callable(close):
-        close()
+        try:
+            close()
+        except Exception as error:
+            _log_closing(error)
 
 
 async def aclose(iterator: Any) -> None:
-    """Close an asynchronous iterator, where it can be closed."""
+    """As `close`, for an asynchronous iterator."""
     aclose = getattr(iterator, "aclose", None)
     if callable(aclose):
-        await aclose()
+        try:
+            await aclose()
+        except Exception as error:
+            _log_closing(error)
+
+
+def _log_closing(error: Exception) -> None:
+    logger.debug("closing a stream failed: %s", describe(error))

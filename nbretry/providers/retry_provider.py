@@ -1,21 +1,21 @@
 """Asks providers one after the other until one answers: the module of the contract.
 
-`IterListProvider` and `RetryProvider` are providers themselves, so they nest. The names, parameters, defaults and order of
-``create_completion``, ``create_async_generator``, ``get_providers`` and `raise_exceptions` are those of gpt4free's module of
-the same name.
+`IterListProvider` and `RetryProvider` are providers themselves, so they nest. The names, parameters, defaults and order
+of ``create_completion``, ``create_async_generator``, ``get_providers`` and `raise_exceptions` are those of gpt4free's
+module of the same name.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any, NoReturn
 
 from nbretry.answer import Answer
 from nbretry.clock import SYSTEM_CLOCK, Clock
 from nbretry.errors import RetryNoProviderError, RetryProviderError, failure_text
-from nbretry.events import AttemptStarted, Event, FirstContent, TextDelta
+from nbretry.events import AttemptFailed, AttemptStarted, Event, FirstContent, TextDelta
 from nbretry.policy import RetryPolicy
 from nbretry.providers import bridge
 from nbretry.providers.base import (
@@ -59,7 +59,7 @@ class IterListProvider(BaseProvider):
 
     @property
     def __name__(self) -> str:
-        return type(self).__name__
+        return type(self).__name__  # type: ignore[return-value]  # mypy takes it for this property
 
     def get_providers(self, stream: bool = False, ignored: Sequence[str] = ()) -> list[ProviderType]:
         """Whom to ask, in which order.
@@ -83,7 +83,7 @@ class IterListProvider(BaseProvider):
         messages: Messages,
         stream: bool = False,
         ignore_stream: bool = False,
-        ignored: Sequence[str] = (),
+        ignored: Sequence[str] = [],
         **kwargs: Any,
     ) -> CreateResult:
         """The chunks of the first answer, for code without an event loop.
@@ -112,7 +112,7 @@ class IterListProvider(BaseProvider):
         messages: Messages,
         stream: bool = True,
         ignore_stream: bool = False,
-        ignored: Sequence[str] = (),
+        ignored: Sequence[str] = [],
         **kwargs: Any,
     ) -> AsyncResult:
         """The chunks of the first answer, for code in an event loop; otherwise as `create_completion`."""
@@ -120,7 +120,7 @@ class IterListProvider(BaseProvider):
 
     async def stream_events(
         self, model: str, messages: Messages | str, stream: bool = True, **kwargs: Any
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """What happens, as it happens.
 
         Args:
@@ -163,7 +163,7 @@ class IterListProvider(BaseProvider):
                 async for event in events:
                     answer = answer.apply(event)
         except RetryProviderError as error:
-            error.answer = answer
+            error.answer, error.attempts = answer, answer.attempts
             raise
         return answer
 
@@ -207,10 +207,10 @@ class IterListProvider(BaseProvider):
         providers = self.get_providers(stream and not ignore_stream, ignored)
         return Run(Request(model, messages, {"stream": stream, **options}), providers, self.policy, self._clock)
 
-    def _run(self, arguments: Mapping[str, Any], facts: bool = True) -> Iterator[Any]:
+    def _run(self, arguments: Mapping[str, Any], facts: bool = True) -> Generator[Any, None, None]:
         """The loop without an event loop; `_arun` is the same with one. All decisions are `Run`'s.
 
-        Yields strings and foreign chunks; with ``facts``, events too, and what is not a string in a pair with its attempt.
+        Yields strings and foreign chunks; with ``facts``, events too, and what is no string in a pair with its attempt.
         """
         run = self._new_run(**arguments)
         if facts:
@@ -260,7 +260,7 @@ class IterListProvider(BaseProvider):
             yield ended
         raise ended.exception
 
-    async def _arun(self, arguments: Mapping[str, Any], facts: bool = True) -> AsyncIterator[Any]:
+    async def _arun(self, arguments: Mapping[str, Any], facts: bool = True) -> AsyncGenerator[Any, None]:
         run = self._new_run(**arguments)
         if facts:
             yield run.started
@@ -349,6 +349,7 @@ class _Outward:
 
     def __init__(self) -> None:
         self._info = ResponseInfo()
+        self._content_started = False
 
     def chunk_of(self, item: Any) -> Any:
         match item:
@@ -356,10 +357,19 @@ class _Outward:
                 return item
             case AttemptStarted():
                 self._info = ResponseInfo(model=item.model or None, provider=item.provider)
+                self._content_started = False
+            case (attempt, ResponseInfo() as info):
+                provider = f"{attempt.name} → {info.provider}" if info.provider else attempt.name
+                request_id = info.request_id or self._info.request_id
+                self._info = ResponseInfo(info.model or self._info.model, request_id, provider)
+                return self._info if self._content_started else None
             case FirstContent():
+                self._content_started = True
                 return self._info
-            case tuple():
-                return item[1]
+            case AttemptFailed() if self._content_started:
+                raise item.exception  # as it was, as from `create_completion`
+            case (_, chunk):
+                return chunk
         return None
 
 

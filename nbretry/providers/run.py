@@ -1,6 +1,6 @@
 """The course of one run, without any waiting: which provider is next, what its chunks say, what follows its failure.
 
-`Run` is driven by the two loops of `retry_provider`, one with an event loop and one without; neither decides anything itself.
+`Run` is driven by the two loops of `retry_provider`, one with an event loop and one without; neither decides anything.
 """
 
 from __future__ import annotations
@@ -151,7 +151,6 @@ class Run:
     def __init__(self, request: Request, providers: Sequence[ProviderType], policy: RetryPolicy, clock: Clock) -> None:
         self.request = request
         self.attempt: RunningAttempt | None = None
-        self.broken: BaseException | None = None
         self._queue = list(providers)
         self._policy = policy
         self._clock = clock
@@ -198,8 +197,6 @@ class Run:
                 decision = Decision("stop")
         if decision.next_step == "stop":
             self._queue.clear()
-        if attempt.content_started:
-            self.broken = exception
         return self.note(
             AttemptFailed(attempt.number, exception, decision.next_step, decision.wait_for, self.now())  # type: ignore[arg-type]
         )
@@ -220,9 +217,9 @@ class Run:
 
 
 def _copy(value: Any) -> Any:
-    """Lists and dicts anew at every depth, everything else as it is."""
+    """Lists, dicts and tuples anew at every depth, everything else as it is."""
     if isinstance(value, dict):
         return {key: _copy(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_copy(item) for item in value]
-    return value
+    return tuple(_copy(item) for item in value) if type(value) is tuple else value

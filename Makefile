@@ -1,0 +1,62 @@
+# make demo   set everything up and watch a real model answer after two providers have failed
+# make test   set everything up and run every test
+# make lab    the same notebook in JupyterLab
+# make check  lint, types, layers, format
+# make bench  what a run costs for each chunk, and what loading costs
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CONSTRAINTS := .ci/constraints.txt
+NOTEBOOK := notebooks/01-quickstart.ipynb
+OUTPUT := build/01-quickstart.ipynb
+
+.PHONY: demo test lab check format bench clean
+
+demo: $(VENV)/.lab
+	@$(BIN)/nbretry pull
+	@$(BIN)/nbretry demo $(NOTEBOOK) --output $(OUTPUT)
+
+lab: $(VENV)/.lab
+	@$(BIN)/nbretry pull
+	$(BIN)/jupyter lab $(NOTEBOOK)
+
+test: $(VENV)/.test
+	@$(BIN)/nbretry pull
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.check
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test
+	$(BIN)/python tests/benchmarks/overhead.py
+
+$(VENV)/.pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nbretry needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing what nbretry needs (a minute the first time) ..."
+	@$(PIP) install --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.lab: $(VENV)/.pip pyproject.toml $(CONSTRAINTS)
+	@$(PIP) install -c $(CONSTRAINTS) -e ".[local]" --group lab
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.lab pyproject.toml $(CONSTRAINTS)
+	@$(PIP) install -c $(CONSTRAINTS) -e ".[all]" --group test
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.test pyproject.toml $(CONSTRAINTS)
+	@$(PIP) install -c $(CONSTRAINTS) --group check
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis test-output

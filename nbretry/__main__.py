@@ -1,0 +1,7 @@
+"""``python -m nbretry`` is the command ``nbretry``."""
+
+import sys
+
+from nbretry.cli import main
+
+sys.exit(main())

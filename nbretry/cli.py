@@ -1,0 +1,94 @@
+"""The command line: ``nbretry ask``, ``nbretry pull`` and ``nbretry demo``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nbretry.errors import NbretryError, describe
+from nbretry.options import add_options, question_of
+from nbretry.renderers.console import ConsoleRenderer
+from nbretry.renderers.jsonlines import JsonLinesRenderer
+from nbretry.session import default_session
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: without the program's name; those of the process by default.
+
+    Returns:
+        The exit status: 0, 1 where nobody answered, 2 for a mistake in the command, 130 after an interrupt.
+    """
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    try:
+        return int(parsed.command(parsed))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except NbretryError as error:
+        print(f"nbretry: {describe(error)}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nbretry", description="Ask language models, with fallback over providers.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    ask = commands.add_parser("ask", help="ask a question; the answer goes to stdout, the attempts to stderr")
+    ask.add_argument("question", help="the question, or - to read it from standard input")
+    add_options(ask)
+    ask.add_argument("--json", action="store_true", help="write the run's events as JSON lines in place of the text")
+    ask.set_defaults(command=_ask)
+
+    pull = commands.add_parser("pull", help="fetch the small local model, once")
+    pull.set_defaults(command=_pull)
+
+    demo = commands.add_parser(
+        "demo", help="execute a notebook and show in the terminal what it asked and who answered"
+    )
+    demo.add_argument("notebook", type=Path)
+    demo.add_argument("--output", type=Path, default=None, help="where the executed notebook is written")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _ask(parsed: argparse.Namespace) -> int:
+    prompt = sys.stdin.read() if parsed.question == "-" else parsed.question
+    paint = JsonLinesRenderer(sys.stdout) if parsed.json else ConsoleRenderer(sys.stdout, sys.stderr)
+    answer = None
+    try:
+        answer = asyncio.run(default_session().ask(question_of(prompt, parsed), paint))
+    except NbretryError as error:
+        if not default_session().answers:  # nobody was asked, so no renderer has said why
+            raise
+        del error
+    return 0 if answer is not None else 1
+
+
+def _pull(parsed: argparse.Namespace) -> int:
+    from nbretry.providers.local_model import ensure_model, progress_bar
+
+    with progress_bar() as progress:
+        path = ensure_model(progress)
+    print(f"the local model is at {path}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _demo(parsed: argparse.Namespace) -> int:
+    from nbretry.demo import run_demo
+
+    output = parsed.output or parsed.notebook.with_name(f"{parsed.notebook.stem}.executed.ipynb")
+    return run_demo(parsed.notebook, output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

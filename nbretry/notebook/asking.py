@@ -1,0 +1,122 @@
+"""Asking from IPython: one function behind the magic in both its forms, behind `ask` and behind the panel."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nbretry.answer import Answer
+from nbretry.events import Event
+from nbretry.session import Paint, Question, default_session
+from nbretry.types import ProviderType
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["ANSWER_VARIABLE", "STOPPED", "ask", "ask_in_shell", "forget_shown", "was_shown"]
+
+ANSWER_VARIABLE = "_answer"
+STOPPED = f"stopped; what there is of the answer is in {ANSWER_VARIABLE}"
+
+
+async def ask(
+    prompt: str,
+    *,
+    providers: Sequence[ProviderType | str] | None = None,
+    model: str = "",
+    system: str | None = None,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+) -> Answer:
+    """``%%ask`` as a function: ``answer = await nbretry.ask("Why is the sky blue?")``.
+
+    In a notebook the answer streams into the cell's output; elsewhere nothing is shown.
+
+    Args:
+        prompt: the question.
+        providers: whom to ask in this order, by name or as objects; None for the session's own order.
+        model: name of the model; empty for each provider's default.
+        system: a system prompt.
+        temperature: 0 to 2; None for the provider's default.
+        max_tokens: the longest answer in tokens; None for the provider's default.
+
+    Raises:
+        RetryProviderError: every provider failed; ``.answer`` has what there was.
+        asyncio.CancelledError: the task was cancelled, or in a notebook the kernel was interrupted.
+        RetryNoProviderError: there is nobody to ask.
+        ConfigError: the question is empty, or a provider's name is unknown.
+    """
+    question = Question(prompt, providers, model, system, temperature, max_tokens)
+    return await ask_in_shell(_running_shell(), question)
+
+
+async def ask_in_shell(shell: InteractiveShell | None, question: Question) -> Answer:
+    """Ask, show the answer where this shell shows things, and keep it in the user's ``_answer``."""
+    session = default_session()
+    kept: list[Answer] = []
+    stopped = False
+    try:
+        await session.ask(question, _renderer(shell), kept.append)
+    except asyncio.CancelledError:
+        if shell is None:
+            raise
+        stopped = True  # raised anew below, outside, so that no chain of exceptions is shown with it
+    finally:
+        if shell is not None and kept:
+            shell.user_ns[ANSWER_VARIABLE] = _shown.answer = kept[-1]
+    if stopped:
+        raise StoppedTask(STOPPED)
+    return kept[-1]
+
+
+class StoppedTask(asyncio.CancelledError):
+    """The task that asked was cancelled; IPython shows it as one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"CancelledError: {self}"]
+
+
+class _Shown:
+    """The answer that the running cell has shown while it came, so that it is not shown again as the cell's value."""
+
+    answer: Answer | None = None
+
+
+_shown = _Shown()
+
+
+def was_shown(answer: Answer) -> bool:
+    """Whether the running cell has shown this answer already."""
+    return answer is _shown.answer
+
+
+def forget_shown() -> None:
+    """A new cell runs, in which nothing has been shown."""
+    _shown.answer = None
+
+
+def _renderer(shell: InteractiveShell | None) -> Paint:
+    if shell is None:
+        return _paint_nothing
+    if not hasattr(shell, "kernel"):
+        from nbretry.renderers.console import ConsoleRenderer
+
+        return ConsoleRenderer(sys.stdout, sys.stderr)
+    from nbretry.notebook.output import CellOutput
+
+    return CellOutput(shell)
+
+
+def _paint_nothing(event: Event, answer: Answer) -> None:
+    return
+
+
+def _running_shell() -> InteractiveShell | None:
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import get_ipython
+
+    shell: InteractiveShell | None = get_ipython()
+    return shell

@@ -1,0 +1,180 @@
+"""How a cell that is not a coroutine waits for one, and how an interrupt stops it.
+
+A top-level ``%%ask`` cell in a kernel is rewritten into ``await …``, which makes it a real asynchronous cell: the
+kernel's loop goes on, and an interrupt arrives as `asyncio.CancelledError`. Wherever that cannot be done (under
+``%%time``, in ``run_cell``, with ``%autoawait False``, as ``x = %ask …``) the magic runs as an ordinary function: on
+the kernel's own loop, patched so that it nests, or on a loop of its own where none is running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import re
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+
+__all__ = ["AwaitedCells", "Stopped", "run"]
+
+_Result = TypeVar("_Result")
+_DRAINING_PATIENCE = 2.0
+
+
+class Stopped(KeyboardInterrupt):
+    """The user interrupted the kernel; shown as one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"KeyboardInterrupt: {self}"]
+
+
+class AwaitedCells:
+    """Rewrites cells of one magic so that the kernel awaits them.
+
+    Args:
+        shell: where the cells run.
+        magic: name of the cell magic.
+        expression: what is awaited, called with the magic's line and the cell.
+        is_ours: whether the magic of that name is still the one this was made for.
+    """
+
+    has_side_effects = True  # keeps it out of IPython's question whether what was typed so far is complete
+
+    def __init__(self, shell: InteractiveShell, magic: str, expression: str, is_ours: Callable[[], bool]) -> None:
+        self._shell = shell
+        self._first_line = re.compile(rf"%%{re.escape(magic)}(?:[ \t]+(?P<line>.*))?$")
+        self._expression = expression
+        self._is_ours = is_ours
+        self._running: list[ExecutionInfo] = []
+
+    def install(self) -> None:
+        """Take part in the shell's transformation of cells."""
+        self._shell.input_transformers_cleanup.append(self)
+        self._shell.events.register("pre_run_cell", self._before_cell)
+        self._shell.events.register("post_run_cell", self._after_cell)
+
+    def uninstall(self) -> None:
+        """Leave it."""
+        self._shell.input_transformers_cleanup.remove(self)
+        self._shell.events.unregister("pre_run_cell", self._before_cell)
+        self._shell.events.unregister("post_run_cell", self._after_cell)
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """The cell's lines, rewritten if this cell can be awaited."""
+        if not lines or self._running or not self._shell.autoawait or not _loop_is_running():
+            return lines
+        first = self._first_line.match(lines[0].rstrip("\r\n"))
+        if first is None or not self._is_ours():
+            return lines
+        return [f"await {self._expression}({first['line'] or ''!r}, {''.join(lines[1:])!r})\n"]
+
+    # A cell is transformed before its pre_run_cell event, so a cell that finds another one running is not the top
+    # level. An empty cell has a post_run_cell event without the one before.
+
+    def _before_cell(self, info: ExecutionInfo) -> None:
+        self._running.append(info)
+
+    def _after_cell(self, result: ExecutionResult) -> None:
+        if any(info is result.info for info in self._running):
+            while self._running.pop() is not result.info:
+                pass
+
+
+def run(make: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
+    """Run a coroutine to its end from synchronous code, inside or outside a running loop.
+
+    Args:
+        make: gives the coroutine.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted; the coroutine was cancelled and has ended.
+        Exception: whatever the coroutine raises.
+    """
+    if not _loop_is_running():
+        with asyncio.Runner() as runner:
+            return runner.run(make())
+    import nest_asyncio2
+
+    loop = asyncio.get_running_loop()
+    try:
+        nest_asyncio2.apply(loop)
+    except ValueError:  # a loop of another make, which cannot be patched
+        return _run_in_thread(make)
+    task = loop.create_task(make())
+    with _interrupt_cancels(loop, task):
+        try:
+            return loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        finally:
+            if not task.done():
+                task.cancel()
+                loop.run_until_complete(asyncio.wait([task], timeout=_DRAINING_PATIENCE))
+
+
+def _run_in_thread(make: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
+    results: list[_Result] = []
+    failures: list[BaseException] = []
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[_Result]]] = []
+
+    async def main() -> _Result:
+        task = asyncio.ensure_future(make())
+        running.append((asyncio.get_running_loop(), task))
+        return await task
+
+    def target() -> None:
+        try:
+            with asyncio.Runner() as runner:
+                results.append(runner.run(main()))
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(target,), daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(0.1)
+    except KeyboardInterrupt:
+        for loop, task in running:
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join(_DRAINING_PATIENCE)
+        raise
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+@contextmanager
+def _interrupt_cancels(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Iterator[None]:
+    """While this is open, an interrupt cancels the task; a second one raises at once.
+
+    Without it the interrupt would leave the task running (a `KeyboardInterrupt` out of the middle of the loop), or
+    would cancel the cell's own task, which is waiting here.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_interrupt(number: int, frame: Any) -> None:
+        if task.cancelling():
+            raise KeyboardInterrupt
+        loop.call_soon_threadsafe(task.cancel)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,58 @@
+"""Lets a question on one line end in a question mark.
+
+IPython reads a line that ends in ``?`` as a request for help, so ``%ask Why is the sky blue?`` would show the help of
+``blue``. This transformer comes first where such a line is ours.
+"""
+
+from __future__ import annotations
+
+import re
+import tokenize
+from typing import TYPE_CHECKING
+
+from IPython.core.inputtransformer2 import TokenTransformBase
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["install", "uninstall"]
+
+_QUESTION = re.compile(r"(?P<before>\s*(?:[\w.\[\]'\", ]+=\s*)?)%ask[ \t]+(?P<line>.*[^\s?].*\?)\s*$")
+_INDENTATION = (tokenize.INDENT, tokenize.DEDENT)
+
+
+class LineQuestion(TokenTransformBase):
+    """``%ask …?`` and ``x = %ask …?`` as calls of the magic."""
+
+    priority = 0  # before IPython's own help at the same place
+
+    @classmethod
+    def find(cls, tokens_by_line: list[list[tokenize.TokenInfo]]) -> LineQuestion | None:
+        """The first such line of a cell."""
+        for tokens in tokens_by_line:
+            first = next((token for token in tokens if token.type not in _INDENTATION), None)
+            if first is not None and _QUESTION.match(first.line.splitlines()[0] if first.line else ""):
+                return cls(first.start)
+        return None
+
+    def transform(self, lines: list[str]) -> list[str]:
+        """The cell's lines with this one turned into Python."""
+        match = _QUESTION.match(lines[self.start_line])
+        if match is None:
+            return lines
+        call = f"{match['before']}get_ipython().run_line_magic('ask', {match['line']!r})\n"
+        return [*lines[: self.start_line], call, *lines[self.start_line + 1 :]]
+
+
+def install(shell: InteractiveShell) -> None:
+    """Take part in the shell's transformation of cells."""
+    transformers = shell.input_transformer_manager.token_transformers
+    if LineQuestion not in transformers:
+        transformers.append(LineQuestion)
+
+
+def uninstall(shell: InteractiveShell) -> None:
+    """Leave it."""
+    transformers = shell.input_transformer_manager.token_transformers
+    if LineQuestion in transformers:
+        transformers.remove(LineQuestion)

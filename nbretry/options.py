@@ -1,0 +1,185 @@
+"""The options of a question, one table for ``%%ask``, ``%ask`` and the command line."""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from nbretry.errors import ConfigError
+from nbretry.session import Question, nearest
+
+__all__ = ["OPTIONS", "Asked", "Option", "add_options", "magic_help", "parse_magic_line", "question_of"]
+
+
+def _providers(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of providers: write their names with commas between")
+    return names
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is no temperature: write a number from 0 to 2")
+    return value
+
+
+def _max_tokens(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of tokens: write a whole number from 1")
+    return int(text)
+
+
+def _variable(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot name a variable: write letters, digits and '_'")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option, which takes one value."""
+
+    flags: tuple[str, ...]
+    dest: str
+    convert: Callable[[str], Any]
+    metavar: str
+    help: str
+
+
+OPTIONS = (
+    Option(("-p", "--providers"), "providers", _providers, "A,B,C", "whom to ask, in this order"),
+    Option(("-m", "--model"), "model", str, "MODEL", "which model, in place of each provider's own"),
+    Option(("-s", "--system"), "system", str, "TEXT", "a system prompt, in quotes where it has spaces"),
+    Option(("-t", "--temperature"), "temperature", _temperature, "T", "0 (always the same) to 2 (very varied)"),
+    Option(("--max-tokens",), "max_tokens", _max_tokens, "N", "the longest answer, in tokens"),
+)
+INTO = Option(("-o", "--into"), "into", _variable, "NAME", "put the answer into this variable as well")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with where its answer goes."""
+
+    question: Question
+    into: str | None = None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(re.sub(r"^argument ([^ :]+): ", r"\1: ", message))
+
+
+def add_options(parser: argparse.ArgumentParser, options: tuple[Option, ...] = OPTIONS) -> None:
+    """Let a parser take these options."""
+    for option in options:
+        parser.add_argument(
+            *option.flags, dest=option.dest, type=option.convert, metavar=option.metavar, help=option.help
+        )
+
+
+def question_of(prompt: str, parsed: argparse.Namespace) -> Question:
+    """The question of a prompt and parsed options."""
+    return Question(
+        prompt,
+        providers=parsed.providers,
+        model=parsed.model or "",
+        system=parsed.system,
+        temperature=parsed.temperature,
+        max_tokens=parsed.max_tokens,
+    )
+
+
+def magic_help() -> str:
+    """What ``%%ask?`` says."""
+    rows = "\n".join(
+        f"  {', '.join(option.flags) + ' ' + option.metavar:<24} {option.help}" for option in (*OPTIONS, INTO)
+    )
+    return f"""Ask a language model; where one provider fails, the next is asked.
+
+%%ask [options]          in the first line of a cell, the question in the lines below
+%ask [options] question  in one line; x = %ask … keeps the answer
+
+Options:
+{rows}
+
+The answer streams into the cell's output. The line under it says who answered, and opens to every attempt with its
+exception. The last answer is in _answer: .text, .provider, .model, .attempts, .exceptions, .usage. If every provider
+fails, the cell fails. Interrupt the kernel to stop; the partial answer is in _answer.
+
+Without -p those are asked who were registered with nbretry.register(name, provider), then the services whose key is in
+the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, …), then the small model on this machine (local).
+
+Examples:
+  %%ask -p openai,anthropic,local -t 0
+  Why is the sky blue?
+
+  answer = %ask -p local Name three prime numbers.
+"""
+
+
+def parse_magic_line(line: str, cell: str | None = None) -> Asked:
+    """The question of ``%ask line`` or of a ``%%ask line`` with its cell.
+
+    Options stand first; what follows them is the question as typed, quotes and all. After ``--`` nothing is an option.
+
+    Raises:
+        ConfigError: an option is unknown or its value is wrong, or words stand on the ``%%ask`` line of a cell.
+    """
+    arguments, rest = _split(line)
+    parser = _Parser(prog="%%ask", add_help=False, allow_abbrev=False)
+    add_options(parser, (*OPTIONS, INTO))
+    parsed = parser.parse_args(arguments)
+    if cell is not None and cell.strip():
+        if rest:
+            raise ConfigError(
+                f"{_shorten(rest)!r} is no option: after %%ask stand options only, and the question in the lines below"
+            )
+        rest = cell
+    return Asked(question_of(rest, parsed), parsed.into)
+
+
+_WORD = re.compile(r"""\s*((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'])+|\S+)""")
+_FLAG = re.compile(r"--?[A-Za-z]")
+
+
+def _split(line: str) -> tuple[list[str], str]:
+    known = [flag for option in (*OPTIONS, INTO) for flag in option.flags]
+    arguments: list[str] = []
+    position = 0
+    while (word := _WORD.match(line, position)) is not None:
+        text = word[1]
+        if text == "--":
+            return arguments, line[word.end() :].strip()
+        if not _FLAG.match(text):
+            break
+        flag, equals, value = text.partition("=")
+        if flag not in known:
+            raise ConfigError(f"there is no option {flag!r}{nearest(flag, known)}")
+        position = word.end()
+        if not equals:
+            follows = _WORD.match(line, position)
+            if follows is None:
+                raise ConfigError(f"{flag} needs a value")
+            value = follows[1]
+            position = follows.end()
+        arguments += [f"{flag}={_unquote(value)}"] if flag.startswith("--") else [flag + _unquote(value)]
+    return arguments, line[position:].strip()
+
+
+def _unquote(text: str) -> str:
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,0 +1,215 @@
+"""Any endpoint that speaks OpenAI's chat completions: OpenAI, Azure, and most other services and local servers."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from nbretry.errors import BadRequestError, ProviderError, StreamInterruptedError
+from nbretry.providers.translate import error_in_stream
+from nbretry.providers.wire import AnswerReader, Ask, Endpoint, SDKProvider
+from nbretry.types import FinishReason, Reasoning, Usage
+
+__all__ = ["OpenAIProvider"]
+
+
+class OpenAIProvider(SDKProvider):
+    """Asks an endpoint by the official ``openai`` SDK, with the SDK's own retries off.
+
+    Nothing is opened and no key is looked for until the first question.
+
+    Args:
+        base_url: the endpoint, as ``http://127.0.0.1:8000/v1``; ``OPENAI_BASE_URL``, or else OpenAI's own, by default.
+        api_key: the key; the one in ``key_variable`` by default. A server on this machine is asked without one, too.
+        model: the model to ask where none is named; a server on this machine is asked for the one it serves.
+        name: the provider's name; by default ``openai``, or the endpoint's host.
+        timeout: seconds without anything new after which a request counts as failed; keep-alive comments are not new.
+        connect_timeout: seconds for a connection.
+        key_variable: environment variable with the key; None where none is needed.
+        base_url_variable: environment variable with the base URL, for where none is given.
+        api_version: for the deployments of Azure by the older path; ``base_url`` is then the resource's URL.
+        **client_options: further arguments for ``openai.OpenAI`` and ``openai.AsyncOpenAI``, as ``default_headers``.
+    """
+
+    package = "openai"
+    default_base_url = "https://api.openai.com/v1"
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        model: str | None = None,
+        name: str | None = None,
+        *,
+        timeout: float = 60.0,
+        connect_timeout: float = 10.0,
+        key_variable: str | None = "OPENAI_API_KEY",
+        base_url_variable: str | None = "OPENAI_BASE_URL",
+        api_version: str | None = None,
+        **client_options: Any,
+    ) -> None:
+        super().__init__(
+            base_url=base_url,
+            api_key=api_key,
+            model=model,
+            name=name or _name_of(base_url),
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            key_variable=key_variable,
+            base_url_variable=base_url_variable,
+            client_options=client_options,
+        )
+        self._api_version = api_version
+        self._refuses_stream_options = False
+        self._wants_max_completion_tokens: set[str] = set()
+
+    def _client_class(self, sdk: Any, asynchronous: bool) -> Any:
+        if self._api_version:
+            return sdk.AsyncAzureOpenAI if asynchronous else sdk.AzureOpenAI
+        return sdk.AsyncOpenAI if asynchronous else sdk.OpenAI
+
+    def _address(self, endpoint: Endpoint) -> dict[str, Any]:
+        if not self._api_version:
+            return {"base_url": endpoint.url}
+        resource = "base_url" if "/openai" in endpoint.url else "azure_endpoint"
+        return {resource: endpoint.url, "api_version": self._api_version}
+
+    def _request(self, client: Any, ask: Ask) -> Any:
+        parameters = dict(ask.parameters)
+        if ask.stream and not self._refuses_stream_options:
+            parameters.setdefault("stream_options", {"include_usage": True})
+        if ask.model in self._wants_max_completion_tokens and "max_tokens" in parameters:
+            parameters.setdefault("max_completion_tokens", parameters.pop("max_tokens"))
+        # In the body as they are: the SDK then takes parameters that only this endpoint knows as well as its own.
+        return client.chat.completions.with_streaming_response.create(
+            model=ask.model, messages=ask.messages, stream=ask.stream, extra_body=parameters, **ask.extra
+        )
+
+    def _reader(self, ask: Ask) -> AnswerReader:
+        return _ChatReader(ask.timeout)
+
+    def _adapt(self, ask: Ask, error: ProviderError) -> bool:
+        if not isinstance(error, BadRequestError):
+            return False
+        said = str(error)
+        if "stream_options" in said and ask.stream and not self._refuses_stream_options:
+            self._refuses_stream_options = True
+            return "stream_options" not in ask.parameters
+        if (
+            "max_completion_tokens" in said
+            and "max_tokens" in ask.parameters
+            and ask.model not in self._wants_max_completion_tokens
+        ):
+            self._wants_max_completion_tokens.add(ask.model)
+            return True
+        return False
+
+
+class _ChatReader(AnswerReader):
+    """Reads ``chat.completion.chunk`` events, and a ``chat.completion``."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(timeout)
+        self._usage: Usage | None = None
+        self._finish_reason: str | None = None
+
+    def _read(self, event: dict[str, Any], chunks: list[Any]) -> None:
+        choices = event.get("choices")
+        if not choices or "error" in event:
+            self._raise_error_in(event)
+        if not self._told:
+            self._tell(chunks, event.get("model"), event.get("id"))
+        usage = event.get("usage")
+        if usage:
+            self._take_usage(usage)
+        if not choices:
+            return
+        choice = choices[0]
+        if choice.get("index"):
+            return  # one answer was asked for
+        self._take_message(choice.get("delta") or choice.get("message") or {}, chunks)
+        reason = choice.get("finish_reason")
+        if reason:
+            self._take_finish_reason(reason)
+
+    def _chunks_of_whole(self, answer: dict[str, Any]) -> list[Any]:
+        self._raise_error_in(answer)
+        if "choices" not in answer:
+            raise StreamInterruptedError("JSON came that is no answer: is the base URL right?")
+        chunks: list[Any] = []
+        self._read(answer, chunks)
+        self.finished = True
+        return chunks
+
+    def _last_chunks(self) -> list[Any]:
+        chunks: list[Any] = []
+        if self._finish_reason:
+            chunks.append(FinishReason(self._finish_reason))
+        if self._usage:
+            chunks.append(self._usage)
+        return chunks
+
+    def _take_message(self, message: dict[str, Any], chunks: list[Any]) -> None:
+        # Servers name a model's reasoning either way; those that use both names say the same thing twice.
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
+        if reasoning and isinstance(reasoning, str):
+            chunks.append(Reasoning(reasoning))
+        content = message.get("content")
+        if content:
+            if isinstance(content, str):
+                chunks.append(content)
+            else:
+                _take_parts(content, chunks)
+        refusal = message.get("refusal")
+        if refusal:
+            chunks.append(refusal)
+
+    def _take_finish_reason(self, reason: Any) -> None:
+        if reason == "error":
+            raise StreamInterruptedError("the provider broke off with an error that it does not name")
+        self._finish_reason = str(reason)
+        self.finished = True
+
+    def _take_usage(self, usage: Any) -> None:
+        if isinstance(usage, dict):
+            self._usage = Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+
+    def _raise_error_in(self, event: dict[str, Any]) -> None:
+        error = event.get("error")
+        if error is None and event.get("object") == "error":
+            error = event
+        if error:
+            raise error_in_stream(error, {"request_id": self.request_id})
+
+
+def _take_parts(parts: Any, chunks: list[Any]) -> None:
+    """Content that is a list of parts: text, and with some services the model's thinking."""
+    for part in parts if isinstance(parts, list) else [parts]:
+        if isinstance(part, str):
+            text, thinking = part, None
+        elif isinstance(part, dict):
+            text, thinking = part.get("text"), part.get("thinking")
+        else:
+            continue
+        if isinstance(thinking, list):
+            thinking = "".join(str(inner.get("text", "")) for inner in thinking if isinstance(inner, dict))
+        if thinking:
+            chunks.append(Reasoning(str(thinking)))
+        if text and isinstance(text, str):
+            chunks.append(text)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _name_of(base_url: str | None) -> str:
+    """``openai`` for OpenAI's own endpoint, and the host for another, so that two of them can be told apart."""
+    try:
+        parts = urlsplit(base_url or "")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or host == "api.openai.com":
+        return "openai"
+    return f"{host}:{port}" if port else host

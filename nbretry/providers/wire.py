@@ -1,0 +1,440 @@
+"""What the providers over HTTP share: an SDK's client for keys, endpoints and errors, and its raw bytes for the tokens.
+
+An SDK's own stream builds a checked object for each token, which costs more than all the rest together. Here bytes are
+split into events, and each event is parsed once. `AnswerReader` turns bytes into chunks and does no input or output, so
+that the two loops of `SDKProvider`, one with an event loop and one without, are thin and the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from nbretry.errors import APITimeoutError, AuthenticationError, NotFoundError, ProviderError, StreamInterruptedError
+from nbretry.providers.base import BaseProvider, resolve_model
+from nbretry.providers.clients import AsyncClients, SyncClients, http_client, is_loopback
+from nbretry.providers.sse import EventDecoder
+from nbretry.providers.translate import Asked, is_transport_error, one_line, translate
+from nbretry.redaction import mask, remember_secret
+from nbretry.types import Messages, ResponseInfo
+
+__all__ = ["AnswerReader", "Ask", "Endpoint", "SDKProvider"]
+
+_DRAIN_TIMEOUT = 0.1
+"""Seconds to wait for the end of a response whose answer is complete, so that its connection can be used again."""
+
+_NOT_FOR_THE_ENDPOINT = frozenset(
+    ("conversation", "conversation_id", "ignore_stream", "ignored", "provider", "proxy", "return_conversation")
+)
+"""Options of gpt4free's clients that speak to the provider's class and are no parameters of a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to send a request, and with which key."""
+
+    url: str
+    api_key: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request, as it is going to be sent.
+
+    Attributes:
+        endpoint: where to.
+        model: name of the model.
+        messages: the conversation.
+        stream: whether the answer is wanted in pieces.
+        parameters: everything else that goes into the request's body.
+        extra: the SDK's own options for one request: ``extra_headers``, ``extra_query``, ``timeout``.
+        timeout: seconds without anything new that are allowed.
+    """
+
+    endpoint: Endpoint
+    model: str
+    messages: Messages
+    stream: bool
+    parameters: dict[str, Any]
+    extra: dict[str, Any]
+    timeout: float
+
+
+class AnswerReader:
+    """Turns the bytes of one answer into chunks. Derived classes say what an event means.
+
+    Args:
+        timeout: seconds without an event after which the answer counts as hanging. Comments that only keep the
+            connection alive are no events.
+
+    Attributes:
+        answering: whether the response has begun.
+        finished: whether the provider has said that its answer is complete, or why it stopped.
+        done: whether nothing more will come.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.answering = False
+        self.finished = False
+        self.done = False
+        self.request_id: str | None = None
+        self._timeout = timeout
+        self._decoder = EventDecoder()
+        self._body: list[bytes] | None = None
+        self._told = False
+        self._events = 0
+        self._last_event = time.monotonic()
+
+    def begin(self, headers: Mapping[str, str]) -> None:
+        """Take note of the response's headers.
+
+        Raises:
+            StreamInterruptedError: it is a page of HTML, and no answer.
+        """
+        self.answering = True
+        self.request_id = headers.get("x-request-id") or headers.get("request-id")
+        self._last_event = time.monotonic()
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind in ("text/html", "application/xhtml+xml"):
+            raise StreamInterruptedError(
+                "a page of HTML came in place of an answer: is the base URL right, and is there a page to log in first?"
+            )
+        if kind.endswith("json"):
+            self._body = []
+
+    def feed(self, data: bytes) -> list[Any]:
+        """The chunks in the next bytes.
+
+        Raises:
+            ProviderError: the stream says that something went wrong, or holds what is no event.
+            APITimeoutError: only comments have come for too long.
+        """
+        if self._body is not None:
+            self._body.append(data)
+            return []
+        events = self._decoder.feed(data)
+        if not events:
+            if time.monotonic() - self._last_event > self._timeout:
+                raise APITimeoutError(f"nothing but keep-alive comments came for {self._timeout:g} s")
+            return events
+        self._last_event = time.monotonic()
+        return self._chunks(events)
+
+    def end(self) -> list[Any]:
+        """The last chunks, after the last byte.
+
+        Raises:
+            StreamInterruptedError: the answer is not complete.
+            ProviderError: as for `feed`.
+        """
+        if self._body is not None:
+            chunks = self._chunks_of_whole(_parse(b"".join(self._body)))
+        else:
+            chunks = [] if self.done else self._chunks(self._decoder.close())
+            if not self._events:
+                raise StreamInterruptedError("the answer ended before it began: there was no event in the stream")
+            if not self.finished:
+                raise StreamInterruptedError("the stream ended without saying that the answer is complete")
+        return [*chunks, *self._last_chunks()]
+
+    def _chunks(self, events: list[bytes]) -> list[Any]:
+        chunks: list[Any] = []
+        for payload in events:
+            if self.done:
+                break
+            self._events += 1
+            if payload[:6] == b"[DONE]":
+                self.finished = self.done = True
+                break
+            try:
+                self._read(_parse(payload), chunks)
+            except StreamInterruptedError:
+                lines = payload.split(b"\n")
+                if len(lines) == 1:
+                    raise
+                # A server that ends its events with one line break and not with two.
+                chunks += self._chunks(lines)
+        return chunks
+
+    def _tell(self, chunks: list[Any], model: Any, identifier: Any) -> None:
+        """Tell once who answers."""
+        if not self._told:
+            self._told = True
+            chunks.append(
+                ResponseInfo(
+                    model=model if isinstance(model, str) and model else None,
+                    request_id=self.request_id or (identifier if isinstance(identifier, str) else None),
+                )
+            )
+
+    def _read(self, event: dict[str, Any], chunks: list[Any]) -> None:
+        """Add the chunks of one event."""
+        raise NotImplementedError
+
+    def _chunks_of_whole(self, answer: dict[str, Any]) -> list[Any]:
+        """The chunks of an answer that came in one piece."""
+        raise NotImplementedError
+
+    def _last_chunks(self) -> list[Any]:
+        """What is told when the answer is complete."""
+        raise NotImplementedError
+
+
+class SDKProvider(BaseProvider):
+    """A provider over an official SDK. Derived classes say which, what a request is, and how an answer is read.
+
+    Args:
+        base_url: the endpoint; None for the derived class's own.
+        api_key: the key; None for the environment's.
+        model: the model to ask where none is named.
+        name: the provider's name.
+        timeout: seconds without anything new after which a request counts as failed.
+        connect_timeout: seconds for a connection.
+        key_variable: environment variable with the key; None for an endpoint that needs none.
+        base_url_variable: environment variable with the base URL.
+        client_options: further arguments for the SDK's clients.
+    """
+
+    package: ClassVar[str]
+    """Name of the SDK, and of the extra that installs it."""
+
+    default_base_url: ClassVar[str]
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None,
+        api_key: str | None,
+        model: str | None,
+        name: str,
+        timeout: float,
+        connect_timeout: float,
+        key_variable: str | None,
+        base_url_variable: str | None,
+        client_options: Mapping[str, Any],
+    ) -> None:
+        remember_secret(api_key)
+        self.name = name
+        self.default_model = model or ""
+        self.timeout = timeout
+        self.connect_timeout = connect_timeout
+        self.needs_auth = key_variable is not None
+        self._base_url = base_url
+        self._api_key = api_key
+        self._key_variable = key_variable
+        self._base_url_variable = base_url_variable
+        self._client_options = dict(client_options)
+        self._sync_clients = SyncClients(functools.partial(self._make_client, asynchronous=False))
+        self._async_clients = AsyncClients(functools.partial(self._make_client, asynchronous=True))
+
+    @property
+    def base_url(self) -> str:
+        """Where requests go now: the argument, else the environment's, else the service's own.
+
+        Raises:
+            NotFoundError: it is set nowhere.
+        """
+        url = self._base_url or os.environ.get(self._base_url_variable or "") or self.default_base_url
+        if not url:
+            raise NotFoundError(f"{self._base_url_variable} is not set", provider=self.name)
+        return url
+
+    def __repr__(self) -> str:
+        shown = [f"name={self.name!r}"]
+        if self._base_url:
+            shown.append(f"base_url={mask(self._base_url)!r}")
+        if self.default_model:
+            shown.append(f"model={self.default_model!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def stream_chunks(self, model: str, messages: Messages, stream: bool = True, **options: Any) -> Iterator[Any]:
+        """Ask, for code without an event loop.
+
+        Args:
+            model: name of the model; empty for the provider's default.
+            messages: the conversation.
+            stream: whether the answer is wanted in pieces.
+            **options: parameters of the request, as ``temperature`` and ``max_tokens``; ``api_key`` and ``timeout``
+                (seconds) for this request alone. Those that are None are left out.
+
+        Yields:
+            Non-empty strings, and `nbretry.types.Metadata`.
+
+        Raises:
+            ProviderError: one of its classes, with the SDK's exception as ``__cause__``.
+        """
+        self._load()
+        ask = self._ask(model, messages, stream, options)
+        client = self._sync_clients.get(ask.endpoint)
+        while True:
+            reader = self._reader(ask)
+            try:
+                if not ask.model:
+                    self._require_served_model(ask)
+                    ask.model = _first_of(client.models.list())
+                with self._request(client, ask) as response:
+                    reader.begin(response.headers)
+                    for data in response.http_response.iter_bytes():
+                        yield from reader.feed(data)
+                        if reader.done:
+                            break
+            except Exception as exception:
+                if not (reader.finished and is_transport_error(exception)):
+                    self._adapt_or_raise(exception, ask, reader)
+                    continue
+            yield from self._end(reader, ask)
+            return
+
+    async def astream_chunks(
+        self, model: str, messages: Messages, stream: bool = True, **options: Any
+    ) -> AsyncIterator[Any]:
+        """Ask, for code in an event loop; otherwise as `stream_chunks`. Cancelling closes the connection."""
+        if self.package not in sys.modules:
+            # Half a second for an SDK's import, in which the loop would answer nobody.
+            await asyncio.to_thread(self._load)
+        self._load()
+        ask = self._ask(model, messages, stream, options)
+        client = await self._async_clients.get(ask.endpoint)
+        while True:
+            reader = self._reader(ask)
+            try:
+                if not ask.model:
+                    self._require_served_model(ask)
+                    ask.model = _first_of(await client.models.list())
+                async with self._request(client, ask) as response:
+                    reader.begin(response.headers)
+                    async with aclosing(response.http_response.aiter_bytes()) as pieces:
+                        async for data in pieces:
+                            for chunk in reader.feed(data):
+                                yield chunk
+                            if reader.done:
+                                await _drain(pieces)
+                                break
+            except Exception as exception:
+                if not (reader.finished and is_transport_error(exception)):
+                    self._adapt_or_raise(exception, ask, reader)
+                    continue
+            for chunk in self._end(reader, ask):
+                yield chunk
+            return
+
+    def _load(self) -> Any:
+        """The SDK's module."""
+        try:
+            return importlib.import_module(self.package)
+        except ImportError as error:
+            raise ProviderError(
+                f'the package {self.package} cannot be loaded ({error}): pip install "nbretry[{self.package}]"',
+                provider=self.name,
+            ) from error
+
+    def _ask(self, model: str, messages: Messages, stream: bool, options: dict[str, Any]) -> Ask:
+        given = {key: value for key, value in options.items() if value is not None and key not in _NOT_FOR_THE_ENDPOINT}
+        endpoint = Endpoint(self.base_url, self._key(given.pop("api_key", None)))
+        timeout = float(given.pop("timeout", self.timeout))
+        extra = {key: given.pop(key) for key in ("extra_headers", "extra_query") if key in given}
+        extra["timeout"] = self._load().Timeout(timeout, connect=min(self.connect_timeout, timeout))
+        given |= given.pop("extra_body", {})
+        return Ask(endpoint, resolve_model(self, model), messages, stream, given, extra, timeout)
+
+    def _key(self, given: str | None) -> str:
+        key = given or self._api_key or os.environ.get(self._key_variable or "")
+        if key:
+            remember_secret(key)
+            return key
+        if self._key_variable is None:
+            return "none"  # the SDKs want some text
+        raise AuthenticationError(f"{self._key_variable} is not set", provider=self.name)
+
+    def _require_served_model(self, ask: Ask) -> None:
+        """Where no model was named, a server on this machine is asked for what it serves; a paid service is not."""
+        if not is_loopback(ask.endpoint.url):
+            raise NotFoundError(f"no model was named, and {self.name} has no default one")
+
+    def _end(self, reader: AnswerReader, ask: Ask) -> list[Any]:
+        try:
+            return reader.end()
+        except ProviderError as exception:
+            raise self._translated(exception, ask, reader) or exception from exception.__cause__
+
+    def _adapt_or_raise(self, exception: Exception, ask: Ask, reader: AnswerReader) -> None:
+        """Change the request so that it is worth sending again, or raise our exception for this one."""
+        error = self._translated(exception, ask, reader)
+        if error is None or error is exception:
+            raise exception
+        if not reader.answering and self._adapt(ask, error):
+            return
+        raise error from exception
+
+    def _translated(self, exception: Exception, ask: Ask, reader: AnswerReader) -> ProviderError | None:
+        url = ask.endpoint.url
+        asked = Asked(self.name, ask.model, url, ask.timeout, min(self.connect_timeout, ask.timeout))
+        error = translate(exception, asked, answering=reader.answering)
+        if error is not None and error.request_id is None:
+            error.request_id = reader.request_id
+        return error
+
+    def _make_client(self, endpoint: Endpoint, *, asynchronous: bool) -> Any:
+        sdk = self._load()
+        options = {
+            "api_key": endpoint.api_key,
+            "max_retries": 0,  # whether to ask again is the engine's to decide
+            "http_client": http_client(sdk, endpoint.url, asynchronous=asynchronous),
+            **self._client_options,
+        }
+        return self._client_class(sdk, asynchronous)(**options, **self._address(endpoint))
+
+    def _client_class(self, sdk: Any, asynchronous: bool) -> Any:
+        """The SDK's class of clients."""
+        raise NotImplementedError
+
+    def _address(self, endpoint: Endpoint) -> dict[str, Any]:
+        """What tells a client where its endpoint is."""
+        return {"base_url": endpoint.url}
+
+    def _request(self, client: Any, ask: Ask) -> Any:
+        """The SDK's context manager that sends the request and gives the raw response."""
+        raise NotImplementedError
+
+    def _reader(self, ask: Ask) -> AnswerReader:
+        """What reads the answer."""
+        raise NotImplementedError
+
+    def _adapt(self, ask: Ask, error: ProviderError) -> bool:
+        """Change a request that was refused so that this endpoint takes it; False where there is nothing to change."""
+        return False
+
+
+def _first_of(models: Any) -> str:
+    if not models.data:
+        raise NotFoundError("no model was named, and the server serves none")
+    return str(models.data[0].id)
+
+
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    try:
+        async with asyncio.timeout(_DRAIN_TIMEOUT):
+            async for _ in pieces:
+                pass
+    except Exception:
+        return  # the answer is complete, whatever becomes of the connection
+
+
+def _parse(payload: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        shown = one_line(payload[:200].decode(errors="replace"), 60)
+        raise StreamInterruptedError(f"the answer holds something that is not JSON: {shown}") from error
+    if not isinstance(event, dict):
+        raise StreamInterruptedError(f"the answer holds JSON that is no object: {one_line(repr(event), 60)}")
+    return event

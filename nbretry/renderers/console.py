@@ -1,0 +1,54 @@
+"""A run in a terminal: the answer goes to one stream as it comes, what happened around it to another."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from nbretry.answer import Answer
+from nbretry.events import AttemptFailed, Event, RunCancelled, RunCompleted, RunFailed, StatusChanged, TextDelta
+from nbretry.redaction import mask
+from nbretry.renderers.report import attempt_line, seconds, summary
+
+__all__ = ["ConsoleRenderer"]
+
+
+class ConsoleRenderer:
+    """Append-only view.
+
+    Args:
+        out: where the answer goes, flushed with every fragment.
+        err: where attempts that failed and the closing line go.
+    """
+
+    def __init__(self, out: TextIO, err: TextIO) -> None:
+        self._out = out
+        self._err = err
+        self._in_line = False
+
+    def __call__(self, event: Event, answer: Answer) -> None:
+        """Write what this event adds."""
+        match event:
+            case TextDelta():
+                self._out.write(printable(event.text))
+                self._out.flush()
+                self._in_line = not event.text.endswith("\n")
+            case StatusChanged():
+                self._note(f"  … {answer.attempts[event.attempt - 1].provider}: {event.text}")
+            case AttemptFailed():
+                follows = f"; asked again in {seconds(event.wait_for)}" if event.next_step == "retry" else ""
+                self._note(f"  {attempt_line(answer.attempts[event.attempt - 1])}{follows}")
+            case RunCompleted() | RunFailed() | RunCancelled():
+                self._note(f"  {'✓' if isinstance(event, RunCompleted) else '■'} {summary(answer)}")
+
+    def _note(self, line: str) -> None:
+        if self._in_line:
+            self._out.write("\n")
+            self._out.flush()
+            self._in_line = False
+        self._err.write(printable(mask(line)) + "\n")
+        self._err.flush()
+
+
+def printable(text: str) -> str:
+    """The text without the control characters by which a stranger could steer the terminal."""
+    return "".join(c for c in text if c in "\n\t" or (ord(c) >= 32 and not 127 <= ord(c) < 160))

@@ -1,0 +1,187 @@
+"""Who answered, who failed and why, and what it took: one line, a table and a time line, as text and as HTML.
+
+The HTML is static and its colours follow the page's own, so that it reads in a light and in a dark theme; where a
+viewer drops styles and pictures (GitHub does), the same words remain. Nothing depends on colour alone.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from nbretry.answer import Answer, Attempt
+from nbretry.redaction import mask
+
+__all__ = ["attempt_line", "report_html", "report_text", "seconds", "status_line", "summary"]
+
+_COLOURS = {"answered": "#2e9e5b", "failed": "#d4574e", "stopped": "#c98a1b", "running": "#4a86c8"}
+_SIGNS = {"answered": "✓", "failed": "✗", "stopped": "■", "running": "…"}
+_BAR_HEIGHT, _BAR_GAP, _PICTURE_WIDTH = 8, 5, 600
+
+
+def seconds(value: float) -> str:
+    """A duration in the fewest digits that tell something: ``0.41 s``, ``12 s``, ``3 ms``."""
+    if value < 0.0995:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.2f} s" if value < 9.995 else f"{value:.0f} s"
+
+
+def summary(answer: Answer) -> str:
+    """One line: who answered, model, time to the first token, total time, tokens, and how many failed before."""
+    attempt = answer.attempt
+    if attempt is None:
+        return "nobody was asked"
+    parts = []
+    if answer.state == "failed":
+        parts.append("nobody answered" if answer.provider is None else f"{answer.provider} broke off")
+    elif answer.state == "stopped":
+        parts.append(f"stopped · {attempt.provider}")
+    else:
+        parts.append(attempt.provider)
+    if answer.state != "failed" and attempt.model:
+        parts.append(attempt.model)
+    if answer.time_to_first_content is not None:
+        parts.append(f"first token {seconds(answer.time_to_first_content)}")
+    if answer.duration is not None:
+        parts.append(f"total {seconds(answer.duration)}")
+    if answer.usage is not None and answer.usage.completion_tokens is not None:
+        parts.append(_tokens(answer.usage.completion_tokens))
+    failed = [a for a in answer.attempts if a.state == "failed"]
+    if failed and answer.provider != failed[-1].provider:
+        names = list(dict.fromkeys(a.provider for a in failed))
+        parts.append(f"failed: {', '.join(names)}")
+    return mask(" · ".join(parts))
+
+
+def status_line(answer: Answer) -> str:
+    """What is going on before the first token, in one line of plain text."""
+    attempt = answer.attempt
+    if attempt is None:
+        return f"asking {answer.providers[0]} …" if answer.providers else "asking …"
+    failed = [f"✗ {a.provider}: {a.error}" for a in answer.attempts if a.state == "failed"]
+    now = f"asking {attempt.provider} …" if not attempt.status else f"{attempt.provider}: {attempt.status} …"
+    if attempt.state == "failed" and attempt.wait_for:
+        now = f"waiting {seconds(attempt.wait_for)} …"
+    return mask("\n".join([*failed, now] if attempt.state == "running" or attempt.wait_for else failed))
+
+
+def attempt_line(attempt: Attempt) -> str:
+    """One attempt as a line of text, without its number."""
+    parts = [f"{_SIGNS[attempt.state]} {attempt.provider}"]
+    if attempt.model:
+        parts.append(attempt.model)
+    parts.append(_outcome(attempt))
+    if attempt.time_to_first_content is not None:
+        parts.append(f"first token {seconds(attempt.time_to_first_content)}")
+    if attempt.duration is not None:
+        parts.append(seconds(attempt.duration))
+    if attempt.usage is not None and attempt.usage.completion_tokens is not None:
+        parts.append(_tokens(attempt.usage.completion_tokens))
+    return mask(" · ".join(parts))
+
+
+def report_text(answer: Answer) -> str:
+    """The line of `summary` and under it a line for each attempt, where there was more than one or one failed."""
+    lines = [summary(answer)]
+    if len(answer.attempts) > 1 or any(attempt.exception for attempt in answer.attempts):
+        lines += [f"  {attempt.number}. {attempt_line(attempt)}" for attempt in answer.attempts]
+    return "\n".join(lines)
+
+
+def report_html(answer: Answer) -> str:
+    """A quiet line that opens to the table of all attempts and their time line."""
+    return (
+        '<details class="nbretry-report" style="font-size:0.85em;line-height:1.5;margin:0.2em 0">'
+        f'<summary style="cursor:pointer;opacity:0.75">{escape(summary(answer))}</summary>'
+        f'<div style="margin:0.5em 0 0.3em;overflow-x:auto">{_timeline(answer)}{_table(answer)}</div>'
+        "</details>"
+    )
+
+
+def _table(answer: Answer) -> str:
+    cell = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
+    heads = ("", "Provider", "Model", "Result", "Asked at", "First token", "Took", "Tokens")
+    head = "".join(f'<th style="{cell};font-weight:600;white-space:nowrap">{name}</th>' for name in heads)
+    rows = "".join(_row(attempt, cell) for attempt in answer.attempts)
+    return (
+        '<table style="border-collapse:collapse;margin:0;font-size:1em">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _row(attempt: Attempt, cell: str) -> str:
+    colour = _COLOURS[attempt.state]
+    tokens = attempt.usage.completion_tokens if attempt.usage else None
+    result = f'<span style="color:{colour}">{_SIGNS[attempt.state]}</span> {escape(mask(_outcome(attempt)))}'
+    if attempt.given_up and attempt.state == "failed":
+        result += f"<details><summary>the text it had sent</summary>{escape(mask(attempt.given_up))}</details>"
+    values = (
+        str(attempt.number),
+        escape(mask(attempt.provider)),
+        escape(mask(attempt.model)),
+        result,
+        seconds(attempt.started),
+        "" if attempt.time_to_first_content is None else seconds(attempt.time_to_first_content),
+        "" if attempt.duration is None else seconds(attempt.duration),
+        "" if tokens is None else str(tokens),
+    )
+    narrow = ";white-space:nowrap"
+    cells = "".join(
+        f'<td style="{cell}{"" if index == 3 else narrow}">{value}</td>' for index, value in enumerate(values)
+    )
+    return f"<tr>{cells}</tr>"
+
+
+def _timeline(answer: Answer) -> str:
+    """A bar for each attempt: pale while it waited for the first token, full while the answer came."""
+    end = answer.duration or max((a.ended or a.first_content or a.started for a in answer.attempts), default=0.0)
+    if not answer.attempts or end <= 0:
+        return ""
+    bars = []
+    for row, attempt in enumerate(answer.attempts):
+        top = row * (_BAR_HEIGHT + _BAR_GAP)
+        begun, ended = attempt.started, attempt.ended if attempt.ended is not None else end
+        first = attempt.first_content if attempt.first_content is not None else ended
+        title = escape(mask(f"{attempt.number}. {attempt_line(attempt)}"))
+        bars.append(
+            f"<g><title>{title}</title>"
+            + _bar(0, 1, top, "currentColor", 0.07)
+            + _bar(begun / end, first / end, top, _COLOURS[attempt.state], 0.45)
+            + (_bar(first / end, ended / end, top, _COLOURS[attempt.state], 1.0) if first < ended else "")
+            + "</g>"
+        )
+    height = len(bars) * (_BAR_HEIGHT + _BAR_GAP) - _BAR_GAP
+    label = (
+        f"time line of {len(bars)} attempts in {seconds(end)}" if len(bars) > 1 else f"one attempt in {seconds(end)}"
+    )
+    return (
+        f'<svg role="img" aria-label="{label}" xmlns="http://www.w3.org/2000/svg" width="100%" height="{height}" '
+        f'viewBox="0 0 {_PICTURE_WIDTH} {height}" preserveAspectRatio="none" '
+        f'style="display:block;max-width:{_PICTURE_WIDTH}px;margin:0 0 0.6em">{"".join(bars)}</svg>'
+    )
+
+
+def _bar(begun: float, ended: float, top: int, colour: str, opacity: float) -> str:
+    x = begun * _PICTURE_WIDTH
+    width = max(2.0, (ended - begun) * _PICTURE_WIDTH)
+    x = min(x, _PICTURE_WIDTH - width)
+    return (
+        f'<rect x="{x:.1f}" y="{top}" width="{width:.1f}" height="{_BAR_HEIGHT}" fill="{colour}" opacity="{opacity}"/>'
+    )
+
+
+def _outcome(attempt: Attempt) -> str:
+    match attempt.state:
+        case "answered":
+            reason = attempt.finish_reason
+            return "answered" if reason in (None, "stop") else f"answered, ended by {reason}"
+        case "stopped":
+            return "stopped" if attempt.first_content is None else "stopped while it answered"
+        case "failed":
+            follows = f", asked again after {seconds(attempt.wait_for)}" if attempt.next_step == "retry" else ""
+            return f"{' '.join((attempt.error or 'failed').split())}{follows}"
+        case _:
+            return attempt.status or "asked"
+
+
+def _tokens(count: int) -> str:
+    return "1 token" if count == 1 else f"{count} tokens"
