@@ -7,7 +7,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-color
 CONSTRAINTS := .ci/constraints.txt
 NOTEBOOK := notebooks/01-quickstart.ipynb
 OUTPUT := build/01-quickstart.ipynb

@@ -104,7 +104,12 @@ def run_demo(notebook: Path, output: Path) -> int:
             return super().process_message(msg, cell, cell_index)
 
     document = nbformat.read(notebook, as_version=4)
-    client = Client(document, timeout=600, resources={"metadata": {"path": str(notebook.resolve().parent)}})
+    client = Client(
+        document,
+        timeout=600,
+        resources={"metadata": {"path": str(notebook.resolve().parent)}},
+        extra_arguments=["--log-level=ERROR"],  # the kernel's own notices are not what is told here
+    )
     status = 0
     print(f"Executing {notebook}", _RULE, sep="\n")  # noqa: T201
     try:

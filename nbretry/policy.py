@@ -17,6 +17,7 @@ from nbretry.errors import (
     APIStatusError,
     AuthenticationError,
     BadRequestError,
+    ConfigError,
     ContextLengthError,
     NotFoundError,
     PermissionDeniedError,
@@ -105,7 +106,8 @@ def classify(exception: BaseException) -> FailureKind:
     if not isinstance(exception, APIStatusError | APIConnectionError):
         status = _status_of(exception)
         if status is None:
-            return FailureKind.PROVIDER_UNFIT if isinstance(exception, RetryNoProviderError) else FailureKind.PASSING
+            unfit = isinstance(exception, RetryNoProviderError | ConfigError)
+            return FailureKind.PROVIDER_UNFIT if unfit else FailureKind.PASSING
         exception = status_error(status, message_of(exception))
     match exception:
         case ContextLengthError() | AuthenticationError() | PermissionDeniedError() | NotFoundError():

@@ -20,6 +20,7 @@ from nbretry.clock import SYSTEM_CLOCK
 from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError
 from nbretry.events import Event, RunCancelled
 from nbretry.prompt import build_messages
+from nbretry.providers.base import NamedProvider, provider_name
 from nbretry.providers.presets import PRESETS, provider_from_preset
 from nbretry.providers.retry_provider import RetryProvider
 from nbretry.types import ProviderType
@@ -117,9 +118,7 @@ class Session:
                 "there is nobody to ask: set a key such as OPENAI_API_KEY in the environment, "
                 'or get the local model with: pip install "nbretry[local]"'
             )
-        return RetryProvider(
-            [self.provider(provider) if isinstance(provider, str) else provider for provider in chosen], shuffle=False
-        )
+        return RetryProvider([self._named(one) if isinstance(one, str) else one for one in chosen], shuffle=False)
 
     def events(self, question: Question) -> AsyncGenerator[Event, None]:
         """The events of one question's run.
@@ -151,6 +150,10 @@ class Session:
                 keep(answer)
 
         return await drive(self.events(question), paint, keep_both)
+
+    def _named(self, name: str) -> ProviderType:
+        provider = self.provider(name)
+        return provider if provider_name(provider) == name else NamedProvider(name, provider)
 
     def _make(self, name: str) -> ProviderType:
         points = _entry_points()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
 from nbretry.events import Event
+from nbretry.notebook.awaiting import wakeful_loop
 from nbretry.session import Paint, Question, default_session
 from nbretry.types import ProviderType
 
@@ -58,7 +59,8 @@ async def ask_in_shell(shell: InteractiveShell | None, question: Question) -> An
     kept: list[Answer] = []
     stopped = False
     try:
-        await session.ask(question, _renderer(shell), kept.append)
+        with wakeful_loop():
+            await session.ask(question, _renderer(shell), kept.append)
     except asyncio.CancelledError:
         if shell is None:
             raise

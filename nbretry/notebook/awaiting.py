@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-__all__ = ["AwaitedCells", "Stopped", "run"]
+__all__ = ["AwaitedCells", "Stopped", "run", "wakeful_loop"]
 
 _Result = TypeVar("_Result")
 _DRAINING_PATIENCE = 2.0
+_WAKING_INTERVAL = 0.1
 
 
 class Stopped(KeyboardInterrupt):
@@ -147,6 +148,25 @@ def _run_in_thread(make: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
     if failures:
         raise failures[0]
     return results[0]
+
+
+@contextmanager
+def wakeful_loop() -> Iterator[None]:
+    """While this is open, the running loop wakes ten times a second.
+
+    ipykernel hands an interrupt to its loop without waking it: a loop that waits for a silent provider would not see it.
+    """
+    loop = asyncio.get_running_loop()
+
+    def wake() -> None:
+        nonlocal timer
+        timer = loop.call_later(_WAKING_INTERVAL, wake)
+
+    timer = loop.call_later(_WAKING_INTERVAL, wake)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from nbretry.types import AsyncResult, CreateResult, Messages, Metadata, Provide
 
 __all__ = [
     "BaseProvider",
+    "NamedProvider",
     "aiterate",
     "is_content",
     "iterate",
@@ -166,6 +167,22 @@ def resolve_model(provider: ProviderType, model: str) -> str:
     return str(random.choice(chosen)) if isinstance(chosen, list) else str(chosen)
 
 
+class NamedProvider:
+    """A provider under another name than its own: what a session's ``-p NAME`` asks.
+
+    Args:
+        name: the name that attempts and errors show.
+        provider: who is asked; every attribute is its own.
+    """
+
+    def __init__(self, name: str, provider: ProviderType) -> None:
+        self.__name__ = name
+        self.provider = provider
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.provider, name)
+
+
 def passes_through(chunk: Any) -> bool:
     """Whether the contract's generators yield a chunk: if it is truthy and not one of our own about the answer."""
     return bool(chunk) and not isinstance(chunk, Metadata)
@@ -245,6 +262,8 @@ def _function_of(
     derives the other forms from the one that was written (in gpt4free's 7.4 line ``create_async`` of a synchronous
     provider waits for the whole answer), and the one that was written streams best.
     """
+    if isinstance(provider, NamedProvider):
+        provider = provider.provider
     accessor, other = accessors
     methods = [(name, getattr(provider, name, None)) for name in names[1:]]
     given = _given_by(provider, accessor)

@@ -14,7 +14,7 @@ import queue
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from nbretry.errors import describe
@@ -41,7 +41,7 @@ class class_or_instance_method:
 
 
 def as_iterator(result: Any) -> Iterator[Any]:
-    """The chunks of what a provider's function gave: an iterable, one string, a coroutine, an asynchronous iterator."""
+    """The chunks of what a provider's function gave: an iterable, one chunk, a coroutine, an asynchronous iterator."""
     if hasattr(result, "__aiter__") or inspect.isawaitable(result):
         return _iterate_async(result)
     if _is_one_chunk(result):
@@ -62,7 +62,7 @@ def as_async_iterator(result: Any) -> AsyncIterator[Any]:
 
 
 def _is_one_chunk(result: Any) -> bool:
-    return result is None or isinstance(result, str)
+    return isinstance(result, str | bytes | Mapping) or not hasattr(result, "__iter__")
 
 
 async def _one_chunk(chunk: Any) -> AsyncIterator[Any]:

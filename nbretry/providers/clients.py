@@ -1,7 +1,8 @@
 """The clients of an SDK: made once, used by every request, and closed when what they belong to ends.
 
-A synchronous client belongs to its provider. An asynchronous one has connections that belong to an event loop, so there is
-one for each loop. It is closed when that loop shuts down its asynchronous generators, as ``asyncio.run`` does at its end.
+A synchronous client belongs to its provider. An asynchronous one has connections that belong to an event loop, so there
+is one for each loop. It is closed when that loop shuts down its asynchronous generators, as ``asyncio.run`` does at its
+end.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class AsyncClients:
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
         self._make = make
-        self._by_loop: dict[asyncio.AbstractEventLoop, dict[Hashable, tuple[Any, AsyncGenerator[None]]]] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, dict[Hashable, tuple[Any, AsyncGenerator[None, None]]]] = {}
         self._lock = threading.Lock()
 
     async def get(self, endpoint: Hashable) -> Any:
@@ -69,7 +70,7 @@ class AsyncClients:
         return held[endpoint][0]
 
 
-async def _keep(client: Any, held: dict[Hashable, Any], endpoint: Hashable) -> AsyncGenerator[None]:
+async def _keep(client: Any, held: dict[Hashable, Any], endpoint: Hashable) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
@@ -89,8 +90,9 @@ def http_client(sdk: Any, url: str, *, asynchronous: bool) -> Any:
     machine the environment's proxy is not used, which could not reach it.
     """
     kind = sdk.DefaultAsyncHttpxClient if asynchronous else sdk.DefaultHttpxClient
-    library = sdk.Timeout.__module__.partition(".")[0]
-    return kind(verify=_tls_context(library), trust_env=not is_loopback(url))
+    # The SDK's class derives from its HTTP library's, which is httpx or httpx2.
+    library = next(base.__module__ for base in kind.__mro__ if base.__module__.startswith("httpx"))
+    return kind(verify=_tls_context(library.partition(".")[0]), trust_env=not is_loopback(url))
 
 
 @functools.cache

@@ -145,16 +145,21 @@ def _follow(process: subprocess.Popen[bytes], scratch: Path, size: int, progress
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_POLL)
             return
-        done = max((_size(file) for file in scratch.rglob("*.whl")), default=0)
-        if progress is not None and done:
-            progress(min(done, size), size)
+        if progress is not None:
+            done = _wheel_size_in(scratch)
+            if done:
+                progress(min(done, size), size)
 
 
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:  # pip has moved it meanwhile
-        return 0
+def _wheel_size_in(scratch: Path) -> int:
+    """Bytes of the largest wheel below the directory, while pip makes, moves and removes files there."""
+    largest = 0
+    for folder, _, names in os.walk(scratch):  # which passes over directories that are gone; `Path.rglob` does not
+        for name in names:
+            if name.endswith(".whl"):
+                with contextlib.suppress(OSError):
+                    largest = max(largest, os.stat(os.path.join(folder, name)).st_size)
+    return largest
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -92,11 +92,11 @@ class LocalServer:
         for name, value in (("n_ctx", n_ctx), ("n_parallel", n_parallel), ("n_threads", n_threads)):
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be 1 or more")
-        real = os.path.realpath(os.path.expanduser(path))
-        key = (real, n_ctx, n_parallel, n_threads)
+        given = Path(path).expanduser().absolute()  # kept, as a cache of models links names to files named by a hash
+        key = (os.path.realpath(given), n_ctx, n_parallel, n_threads)
         with cls._shared_lock:
             if key not in cls._shared:
-                cls._shared[key] = cls(Path(real), n_ctx, n_parallel, n_threads)
+                cls._shared[key] = cls(given, n_ctx, n_parallel, n_threads)
             return cls._shared[key]
 
     @property
@@ -269,7 +269,8 @@ def _spawn(log: IO[bytes]) -> subprocess.Popen[bytes]:
         options["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
     else:
         options["start_new_session"] = True  # an interrupt of the kernel goes to its whole process group
-    # -P: the notebook's directory is not searched first, where a file random.py would be taken for the library's.
+    # By its path and with -P: neither the notebook's directory nor that of the file is searched for modules, where
+    # a random.py of the user's or our own openai.py would be taken for the library's.
     command = [sys.executable, "-P", local_server.__file__]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **options)
 

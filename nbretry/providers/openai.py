@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from nbretry.errors import BadRequestError, ProviderError, StreamInterruptedError
+from nbretry.providers.reader import AnswerReader
 from nbretry.providers.translate import error_in_stream
-from nbretry.providers.wire import AnswerReader, Ask, Endpoint, SDKProvider
+from nbretry.providers.wire import Ask, Endpoint, SDKProvider
 from nbretry.types import FinishReason, Reasoning, Usage
 
 __all__ = ["OpenAIProvider"]
@@ -19,24 +21,25 @@ class OpenAIProvider(SDKProvider):
     Nothing is opened and no key is looked for until the first question.
 
     Args:
-        base_url: the endpoint, as ``http://127.0.0.1:8000/v1``; ``OPENAI_BASE_URL``, or else OpenAI's own, by default.
+        base_url: the endpoint, as ``http://127.0.0.1:8000/v1``, or a function that gives it at each question; by
+            default ``OPENAI_BASE_URL`` or else OpenAI's own.
         api_key: the key; the one in ``key_variable`` by default. A server on this machine is asked without one, too.
         model: the model to ask where none is named; a server on this machine is asked for the one it serves.
         name: the provider's name; by default ``openai``, or the endpoint's host.
         timeout: seconds without anything new after which a request counts as failed; keep-alive comments are not new.
         connect_timeout: seconds for a connection.
         key_variable: environment variable with the key; None where none is needed.
-        base_url_variable: environment variable with the base URL, for where none is given.
         api_version: for the deployments of Azure by the older path; ``base_url`` is then the resource's URL.
         **client_options: further arguments for ``openai.OpenAI`` and ``openai.AsyncOpenAI``, as ``default_headers``.
     """
 
     package = "openai"
     default_base_url = "https://api.openai.com/v1"
+    base_url_variable = "OPENAI_BASE_URL"
 
     def __init__(
         self,
-        base_url: str | None = None,
+        base_url: str | Callable[[], str] | None = None,
         api_key: str | None = None,
         model: str | None = None,
         name: str | None = None,
@@ -44,7 +47,6 @@ class OpenAIProvider(SDKProvider):
         timeout: float = 60.0,
         connect_timeout: float = 10.0,
         key_variable: str | None = "OPENAI_API_KEY",
-        base_url_variable: str | None = "OPENAI_BASE_URL",
         api_version: str | None = None,
         **client_options: Any,
     ) -> None:
@@ -56,7 +58,6 @@ class OpenAIProvider(SDKProvider):
             timeout=timeout,
             connect_timeout=connect_timeout,
             key_variable=key_variable,
-            base_url_variable=base_url_variable,
             client_options=client_options,
         )
         self._api_version = api_version
@@ -186,7 +187,8 @@ def _take_parts(parts: Any, chunks: list[Any]) -> None:
     """Content that is a list of parts: text, and with some services the model's thinking."""
     for part in parts if isinstance(parts, list) else [parts]:
         if isinstance(part, str):
-            text, thinking = part, None
+            text: Any = part
+            thinking: Any = None
         elif isinstance(part, dict):
             text, thinking = part.get("text"), part.get("thinking")
         else:
@@ -203,10 +205,10 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _name_of(base_url: str | None) -> str:
+def _name_of(base_url: str | Callable[[], str] | None) -> str:
     """``openai`` for OpenAI's own endpoint, and the host for another, so that two of them can be told apart."""
     try:
-        parts = urlsplit(base_url or "")
+        parts = urlsplit(base_url if isinstance(base_url, str) else "")
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None

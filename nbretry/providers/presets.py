@@ -1,12 +1,13 @@
-"""Known services by name: where they are, which environment variable has their key, and which model is asked by default.
+"""Known services by name: where they are, which environment variable has their key, which model is asked by default.
 
-A default model is one that its service recommends for general use, and is not its most expensive. Services retire models;
-whoever needs a certain one names it.
+A default model is one that its service recommends for general use, and is not its most expensive. Services retire
+models; whoever needs a certain one names it.
 """
 
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from nbretry.errors import ConfigError
+from nbretry.errors import ConfigError, NotFoundError
 from nbretry.types import ProviderType
 
 __all__ = ["PRESETS", "Preset", "preset", "provider_from_preset"]
@@ -71,9 +72,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             _service("mistral", "https://api.mistral.ai/v1", "mistral-small-latest"),
             _service("xai", "https://api.x.ai/v1", "grok-4.3"),
             _service("gemini", "https://generativelanguage.googleapis.com/v1beta/openai/", "gemini-flash-latest"),
-            _service(
-                "fireworks", "https://api.fireworks.ai/inference/v1", "accounts/fireworks/models/gpt-oss-120b"
-            ),
+            _service("fireworks", "https://api.fireworks.ai/inference/v1", "accounts/fireworks/models/gpt-oss-120b"),
             _service("cerebras", "https://api.cerebras.ai/v1", "gpt-oss-120b"),
             Preset(
                 "azure",
@@ -114,7 +113,7 @@ def provider_from_preset(name: str, **overrides: Any) -> ProviderType:
         **overrides: arguments for its provider's class, in place of the preset's.
 
     Raises:
-        ConfigError: there is no such service, or its base URL in the environment is none.
+        ConfigError: there is no such service.
     """
     service = preset(name)
     if service.kind == "local":
@@ -123,10 +122,10 @@ def provider_from_preset(name: str, **overrides: Any) -> ProviderType:
         return LocalProvider(**{"name": service.name, **overrides})
     settings: dict[str, Any] = {
         "name": service.name,
-        "base_url": _base_url(service),
+        # Asked for at each question: a notebook may set the variable later.
+        "base_url": functools.partial(_base_url, service) if service.base_url_variable else service.base_url,
         "model": service.default_model,
         "key_variable": service.key_variable,
-        "base_url_variable": service.base_url_variable,
         **overrides,
     }
     if service.kind == "anthropic":
@@ -138,9 +137,11 @@ def provider_from_preset(name: str, **overrides: Any) -> ProviderType:
     return OpenAIProvider(**settings)
 
 
-def _base_url(service: Preset) -> str | None:
+def _base_url(service: Preset) -> str:
     value = os.environ.get(service.base_url_variable or "", "").strip()
     if not value:
+        if service.base_url is None:
+            raise NotFoundError(f"{service.base_url_variable} is not set", provider=service.name)
         return service.base_url
     if service.name == "ollama":
         return _ollama_url(value)
@@ -156,7 +157,9 @@ def _ollama_url(value: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ConfigError(f"OLLAMA_HOST is {value!r}; it should be a host and a port, as 127.0.0.1:11434") from None
+        raise NotFoundError(
+            f"OLLAMA_HOST is {value!r}; it should be a host and a port, as 127.0.0.1:11434", provider="ollama"
+        ) from None
     host = parts.hostname or "127.0.0.1"
     host = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     default = {"http": 11434 if "://" not in value else 80, "https": 443}.get(parts.scheme, 11434)

@@ -8,8 +8,8 @@ __all__ = ["EventDecoder"]
 class EventDecoder:
     """Splits a stream into events, and gives the data of each as bytes.
 
-    Lines end with LF or CRLF and with nothing else: U+2028, U+0085 and the like may stand in an answer's text. Splitting
-    comes before decoding, so a character that arrives in two pieces is whole again in its line.
+    Lines end with LF or CRLF and with nothing else: U+2028, U+0085 and the like may stand in an answer's text.
+    Splitting comes before decoding, so a character that arrives in two pieces is whole again in its line.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
 """The border where the exceptions of SDKs and of their HTTP library become ours.
 
 An exception is known by the names of its classes and by what it carries, so that nothing needs to be imported here, and
-so that the two SDKs, which name their classes alike, share one table. The original is kept as ``__cause__`` by the caller.
+so that the two SDKs, which name their classes alike, share one table. Whoever raises ours keeps the original as
+``__cause__``.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ _STATUS_BY_WORD = {
     "timeout_error": 504,
 }
 
-# What a 400 says where the status does not: then the request is not wrong everywhere, and another provider is worth asking.
+# What a 400 says where the status does not: then the request is not wrong everywhere, and others are worth asking.
 _TELLTALES: tuple[tuple[type[APIStatusError], re.Pattern[str]], ...] = (
     (AuthenticationError, re.compile(r"(incorrect|invalid) api key|api key not valid|invalid_api_key", re.IGNORECASE)),
     (PermissionDeniedError, re.compile(r"credit balance|insufficient (balance|credit|quota)", re.IGNORECASE)),
@@ -128,7 +129,7 @@ def translate(exception: BaseException, asked: Asked, *, answering: bool = False
             if getattr(exception, name) is None:
                 setattr(exception, name, getattr(asked, name) or None)
         return exception
-    details = {"provider": asked.provider, "model": asked.model or None}
+    details: dict[str, Any] = {"provider": asked.provider, "model": asked.model or None}
     names = _names(type(exception))
     if _is_of_network(exception):
         return _of_network(exception, asked, answering, details)
@@ -140,8 +141,8 @@ def translate(exception: BaseException, asked: Asked, *, answering: bool = False
         cause = exception.__cause__ or exception.__context__
         if cause is not None and _is_of_network(cause):
             return _of_network(cause, asked, answering, details)
-        kind = APITimeoutError if "APITimeoutError" in names else APIConnectionError
-        return kind(f"{origin(asked.url)}: {one_line(str(exception))}", **details)
+        unreached = APITimeoutError if "APITimeoutError" in names else APIConnectionError
+        return unreached(f"{origin(asked.url)}: {one_line(str(exception))}", **details)
     body = getattr(exception, "body", None)
     if "APIError" in names and isinstance(body, Mapping):
         return error_in_stream(body, details)
@@ -240,21 +241,26 @@ def _of_network(
     if "ConnectError" in names:
         return APIConnectionError(f"cannot connect to {where} ({reason})", **details)
     if answering:
-        return StreamInterruptedError(f"the connection to {where} was lost in the middle of the answer ({reason})", **details)
+        return StreamInterruptedError(
+            f"the connection to {where} was lost in the middle of the answer ({reason})", **details
+        )
     return APIConnectionError(f"the connection to {where} was lost before an answer came ({reason})", **details)
 
 
 def _is_of_network(exception: BaseException) -> bool:
     names, library = _names(type(exception)), _library(exception)
     if library in _HTTP_LIBRARIES:
-        return any(name in ("RequestError", "InvalidURL", "TimeoutException", "NetworkError", "ProtocolError") for name in names)
+        return any(
+            name in ("RequestError", "InvalidURL", "TimeoutException", "NetworkError", "ProtocolError")
+            for name in names
+        )
     if library == "anyio":
         return any(name in _BROKEN_PIPES for name in names)
     return isinstance(exception, ConnectionError | TimeoutError | ssl.SSLError)
 
 
 def _reason(exception: BaseException) -> str:
-    """The system's own words where there are any: the HTTP library's are less clear (`All connection attempts failed`)."""
+    """The system's own words where there are any: the HTTP library's are less clear than those."""
     said = one_line(str(exception), 200) or type(exception).__name__
     for link in _causes(exception):
         if isinstance(link, ssl.SSLCertVerificationError):
@@ -303,7 +309,7 @@ def _message_in(body: Any) -> str:
         case {"detail": str() as detail}:
             return detail
         case {"detail": [{"msg": str() as what, **rest}, *_]}:
-            place = ".".join(map(str, rest.get("loc", ())))
+            place = ".".join(str(step) for step in _as_list(rest.get("loc")))
             return f"{place}: {what}" if place else what
         case {"msg": str() as message}:
             return message
@@ -331,6 +337,10 @@ def _status_of_code(code: Any) -> int | None:
     if isinstance(code, str):
         code = int(code) if code.isdigit() else _STATUS_BY_WORD.get(code.lower())
     return code if isinstance(code, int) and 400 <= code <= 599 else None
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _words(codes: list[Any]) -> str:

@@ -1,8 +1,8 @@
 """What the providers over HTTP share: an SDK's client for keys, endpoints and errors, and its raw bytes for the tokens.
 
-An SDK's own stream builds a checked object for each token, which costs more than all the rest together. Here bytes are
-split into events, and each event is parsed once. `AnswerReader` turns bytes into chunks and does no input or output, so
-that the two loops of `SDKProvider`, one with an event loop and one without, are thin and the same.
+An SDK's own stream builds a checked object for each token, which costs more than all the rest together. Here an
+`AnswerReader` turns bytes into chunks and does no input or output, so that the two loops of `SDKProvider`, one with an
+event loop and one without, are thin and the same.
 """
 
 from __future__ import annotations
@@ -10,24 +10,22 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
-import json
 import os
 import sys
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from nbretry.errors import APITimeoutError, AuthenticationError, NotFoundError, ProviderError, StreamInterruptedError
+from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry.providers.base import BaseProvider, resolve_model
 from nbretry.providers.clients import AsyncClients, SyncClients, http_client, is_loopback
-from nbretry.providers.sse import EventDecoder
-from nbretry.providers.translate import Asked, is_transport_error, one_line, translate
+from nbretry.providers.reader import AnswerReader
+from nbretry.providers.translate import Asked, is_transport_error, translate
 from nbretry.redaction import mask, remember_secret
-from nbretry.types import Messages, ResponseInfo
+from nbretry.types import Messages
 
-__all__ = ["AnswerReader", "Ask", "Endpoint", "SDKProvider"]
+__all__ = ["Ask", "Endpoint", "SDKProvider"]
 
 _DRAIN_TIMEOUT = 0.1
 """Seconds to wait for the end of a response whose answer is complete, so that its connection can be used again."""
@@ -69,138 +67,17 @@ class Ask:
     timeout: float
 
 
-class AnswerReader:
-    """Turns the bytes of one answer into chunks. Derived classes say what an event means.
-
-    Args:
-        timeout: seconds without an event after which the answer counts as hanging. Comments that only keep the
-            connection alive are no events.
-
-    Attributes:
-        answering: whether the response has begun.
-        finished: whether the provider has said that its answer is complete, or why it stopped.
-        done: whether nothing more will come.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self.answering = False
-        self.finished = False
-        self.done = False
-        self.request_id: str | None = None
-        self._timeout = timeout
-        self._decoder = EventDecoder()
-        self._body: list[bytes] | None = None
-        self._told = False
-        self._events = 0
-        self._last_event = time.monotonic()
-
-    def begin(self, headers: Mapping[str, str]) -> None:
-        """Take note of the response's headers.
-
-        Raises:
-            StreamInterruptedError: it is a page of HTML, and no answer.
-        """
-        self.answering = True
-        self.request_id = headers.get("x-request-id") or headers.get("request-id")
-        self._last_event = time.monotonic()
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind in ("text/html", "application/xhtml+xml"):
-            raise StreamInterruptedError(
-                "a page of HTML came in place of an answer: is the base URL right, and is there a page to log in first?"
-            )
-        if kind.endswith("json"):
-            self._body = []
-
-    def feed(self, data: bytes) -> list[Any]:
-        """The chunks in the next bytes.
-
-        Raises:
-            ProviderError: the stream says that something went wrong, or holds what is no event.
-            APITimeoutError: only comments have come for too long.
-        """
-        if self._body is not None:
-            self._body.append(data)
-            return []
-        events = self._decoder.feed(data)
-        if not events:
-            if time.monotonic() - self._last_event > self._timeout:
-                raise APITimeoutError(f"nothing but keep-alive comments came for {self._timeout:g} s")
-            return events
-        self._last_event = time.monotonic()
-        return self._chunks(events)
-
-    def end(self) -> list[Any]:
-        """The last chunks, after the last byte.
-
-        Raises:
-            StreamInterruptedError: the answer is not complete.
-            ProviderError: as for `feed`.
-        """
-        if self._body is not None:
-            chunks = self._chunks_of_whole(_parse(b"".join(self._body)))
-        else:
-            chunks = [] if self.done else self._chunks(self._decoder.close())
-            if not self._events:
-                raise StreamInterruptedError("the answer ended before it began: there was no event in the stream")
-            if not self.finished:
-                raise StreamInterruptedError("the stream ended without saying that the answer is complete")
-        return [*chunks, *self._last_chunks()]
-
-    def _chunks(self, events: list[bytes]) -> list[Any]:
-        chunks: list[Any] = []
-        for payload in events:
-            if self.done:
-                break
-            self._events += 1
-            if payload[:6] == b"[DONE]":
-                self.finished = self.done = True
-                break
-            try:
-                self._read(_parse(payload), chunks)
-            except StreamInterruptedError:
-                lines = payload.split(b"\n")
-                if len(lines) == 1:
-                    raise
-                # A server that ends its events with one line break and not with two.
-                chunks += self._chunks(lines)
-        return chunks
-
-    def _tell(self, chunks: list[Any], model: Any, identifier: Any) -> None:
-        """Tell once who answers."""
-        if not self._told:
-            self._told = True
-            chunks.append(
-                ResponseInfo(
-                    model=model if isinstance(model, str) and model else None,
-                    request_id=self.request_id or (identifier if isinstance(identifier, str) else None),
-                )
-            )
-
-    def _read(self, event: dict[str, Any], chunks: list[Any]) -> None:
-        """Add the chunks of one event."""
-        raise NotImplementedError
-
-    def _chunks_of_whole(self, answer: dict[str, Any]) -> list[Any]:
-        """The chunks of an answer that came in one piece."""
-        raise NotImplementedError
-
-    def _last_chunks(self) -> list[Any]:
-        """What is told when the answer is complete."""
-        raise NotImplementedError
-
-
 class SDKProvider(BaseProvider):
     """A provider over an official SDK. Derived classes say which, what a request is, and how an answer is read.
 
     Args:
-        base_url: the endpoint; None for the derived class's own.
+        base_url: the endpoint, or a function that gives it when it is needed; None for the derived class's own.
         api_key: the key; None for the environment's.
         model: the model to ask where none is named.
         name: the provider's name.
         timeout: seconds without anything new after which a request counts as failed.
         connect_timeout: seconds for a connection.
         key_variable: environment variable with the key; None for an endpoint that needs none.
-        base_url_variable: environment variable with the base URL.
         client_options: further arguments for the SDK's clients.
     """
 
@@ -208,18 +85,19 @@ class SDKProvider(BaseProvider):
     """Name of the SDK, and of the extra that installs it."""
 
     default_base_url: ClassVar[str]
+    base_url_variable: ClassVar[str]
+    """Environment variable with the base URL, for where none is given."""
 
     def __init__(
         self,
         *,
-        base_url: str | None,
+        base_url: str | Callable[[], str] | None,
         api_key: str | None,
         model: str | None,
         name: str,
         timeout: float,
         connect_timeout: float,
         key_variable: str | None,
-        base_url_variable: str | None,
         client_options: Mapping[str, Any],
     ) -> None:
         remember_secret(api_key)
@@ -231,32 +109,28 @@ class SDKProvider(BaseProvider):
         self._base_url = base_url
         self._api_key = api_key
         self._key_variable = key_variable
-        self._base_url_variable = base_url_variable
         self._client_options = dict(client_options)
         self._sync_clients = SyncClients(functools.partial(self._make_client, asynchronous=False))
         self._async_clients = AsyncClients(functools.partial(self._make_client, asynchronous=True))
 
     @property
     def base_url(self) -> str:
-        """Where requests go now: the argument, else the environment's, else the service's own.
-
-        Raises:
-            NotFoundError: it is set nowhere.
-        """
-        url = self._base_url or os.environ.get(self._base_url_variable or "") or self.default_base_url
-        if not url:
-            raise NotFoundError(f"{self._base_url_variable} is not set", provider=self.name)
-        return url
+        """Where requests go now: the argument, else the environment's, else the service's own."""
+        if callable(self._base_url):
+            return self._base_url()
+        return self._base_url or os.environ.get(self.base_url_variable) or self.default_base_url
 
     def __repr__(self) -> str:
         shown = [f"name={self.name!r}"]
-        if self._base_url:
+        if isinstance(self._base_url, str):
             shown.append(f"base_url={mask(self._base_url)!r}")
         if self.default_model:
             shown.append(f"model={self.default_model!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
-    def stream_chunks(self, model: str, messages: Messages, stream: bool = True, **options: Any) -> Iterator[Any]:
+    def stream_chunks(
+        self, model: str, messages: Messages, stream: bool = True, **options: Any
+    ) -> Generator[Any, None, None]:
         """Ask, for code without an event loop.
 
         Args:
@@ -296,7 +170,7 @@ class SDKProvider(BaseProvider):
 
     async def astream_chunks(
         self, model: str, messages: Messages, stream: bool = True, **options: Any
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """Ask, for code in an event loop; otherwise as `stream_chunks`. Cancelling closes the connection."""
         if self.package not in sys.modules:
             # Half a second for an SDK's import, in which the loop would answer nobody.
@@ -317,7 +191,8 @@ class SDKProvider(BaseProvider):
                             for chunk in reader.feed(data):
                                 yield chunk
                             if reader.done:
-                                await _drain(pieces)
+                                if reader.finished:
+                                    await _drain(pieces)
                                 break
             except Exception as exception:
                 if not (reader.finished and is_transport_error(exception)):
@@ -339,19 +214,20 @@ class SDKProvider(BaseProvider):
 
     def _ask(self, model: str, messages: Messages, stream: bool, options: dict[str, Any]) -> Ask:
         given = {key: value for key, value in options.items() if value is not None and key not in _NOT_FOR_THE_ENDPOINT}
-        endpoint = Endpoint(self.base_url, self._key(given.pop("api_key", None)))
+        url = self.base_url
+        endpoint = Endpoint(url, self._key(given.pop("api_key", None), url))
         timeout = float(given.pop("timeout", self.timeout))
-        extra = {key: given.pop(key) for key in ("extra_headers", "extra_query") if key in given}
+        extra: dict[str, Any] = {key: given.pop(key) for key in ("extra_headers", "extra_query") if key in given}
         extra["timeout"] = self._load().Timeout(timeout, connect=min(self.connect_timeout, timeout))
         given |= given.pop("extra_body", {})
         return Ask(endpoint, resolve_model(self, model), messages, stream, given, extra, timeout)
 
-    def _key(self, given: str | None) -> str:
+    def _key(self, given: str | None, url: str) -> str:
         key = given or self._api_key or os.environ.get(self._key_variable or "")
         if key:
             remember_secret(key)
             return key
-        if self._key_variable is None:
+        if self._key_variable is None or is_loopback(url):
             return "none"  # the SDKs want some text
         raise AuthenticationError(f"{self._key_variable} is not set", provider=self.name)
 
@@ -427,14 +303,3 @@ async def _drain(pieces: AsyncIterator[bytes]) -> None:
                 pass
     except Exception:
         return  # the answer is complete, whatever becomes of the connection
-
-
-def _parse(payload: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        shown = one_line(payload[:200].decode(errors="replace"), 60)
-        raise StreamInterruptedError(f"the answer holds something that is not JSON: {shown}") from error
-    if not isinstance(event, dict):
-        raise StreamInterruptedError(f"the answer holds JSON that is no object: {one_line(repr(event), 60)}")
-    return event

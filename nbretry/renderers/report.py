@@ -98,23 +98,33 @@ def report_html(answer: Answer) -> str:
 
 
 def _table(answer: Answer) -> str:
-    cell = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
     heads = ("", "Provider", "Model", "Result", "Asked at", "First token", "Took", "Tokens")
-    head = "".join(f'<th style="{cell};font-weight:600;white-space:nowrap">{name}</th>' for name in heads)
-    rows = "".join(_row(attempt, cell) for attempt in answer.attempts)
+    rows = [_cells(attempt) for attempt in answer.attempts]
+    shown = [column for column in range(len(heads)) if any(row[column] for row in rows)]
+    head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{heads[column]}</th>' for column in shown)
+    body = "".join(f"<tr>{''.join(_cell(column, row[column]) for column in shown)}</tr>" for row in rows)
     return (
         '<table style="border-collapse:collapse;margin:0;font-size:1em">'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
-def _row(attempt: Attempt, cell: str) -> str:
-    colour = _COLOURS[attempt.state]
+_CELL = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
+_RESULT_COLUMN = 3
+
+
+def _cell(column: int, value: str) -> str:
+    wrap = "" if column == _RESULT_COLUMN else ";white-space:nowrap"
+    return f'<td style="{_CELL}{wrap}">{value}</td>'
+
+
+def _cells(attempt: Attempt) -> tuple[str, ...]:
     tokens = attempt.usage.completion_tokens if attempt.usage else None
-    result = f'<span style="color:{colour}">{_SIGNS[attempt.state]}</span> {escape(mask(_outcome(attempt)))}'
+    sign = f'<span style="color:{_COLOURS[attempt.state]}">{_SIGNS[attempt.state]}</span>'
+    result = f"{sign} {escape(mask(_outcome(attempt)))}"
     if attempt.given_up and attempt.state == "failed":
         result += f"<details><summary>the text it had sent</summary>{escape(mask(attempt.given_up))}</details>"
-    values = (
+    return (
         str(attempt.number),
         escape(mask(attempt.provider)),
         escape(mask(attempt.model)),
@@ -124,11 +134,6 @@ def _row(attempt: Attempt, cell: str) -> str:
         "" if attempt.duration is None else seconds(attempt.duration),
         "" if tokens is None else str(tokens),
     )
-    narrow = ";white-space:nowrap"
-    cells = "".join(
-        f'<td style="{cell}{"" if index == 3 else narrow}">{value}</td>' for index, value in enumerate(values)
-    )
-    return f"<tr>{cells}</tr>"
 
 
 def _timeline(answer: Answer) -> str:

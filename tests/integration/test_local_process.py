@@ -106,6 +106,7 @@ def test_one_child_for_one_model(model: Path, server: LocalServer, tmp_path: Pat
     if os.name == "posix":
         (tmp_path / "link.gguf").symlink_to(model)
         assert LocalServer.shared(tmp_path / "link.gguf", n_ctx=SMALL, n_parallel=1) is server
+        assert LocalServer.shared(tmp_path / "link.gguf", n_ctx=3 * SMALL).alias == "link"
     assert LocalServer.shared(model, n_ctx=2 * SMALL, n_parallel=1) is not server
 
 

@@ -1,4 +1,4 @@
-"""Both drivers for the tests of streams: a test that takes ``listen`` runs once without an event loop and once with one."""
+"""Both drivers for the tests of streams: what takes ``listen`` runs once without an event loop and once with one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from providers import Heard, Listen, listen_async, listen_sync  # noqa: E402 (a module beside this one)
+from providers import Heard, Listen, listen_async, listen_sync
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -1,0 +1,228 @@
+"""Anthropic's messages, and endpoints that speak its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nbretry.errors import ProviderError, StreamInterruptedError
+from nbretry.providers.reader import AnswerReader
+from nbretry.providers.translate import error_in_stream
+from nbretry.providers.wire import Ask, SDKProvider
+from nbretry.types import FinishReason, Message, Messages, Reasoning, Usage
+
+__all__ = ["AnthropicProvider"]
+
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+_ROLES = {"assistant": "assistant", "model": "assistant"}
+
+
+class AnthropicProvider(SDKProvider):
+    """Asks Claude by the official ``anthropic`` SDK, with the SDK's own retries off.
+
+    Messages are those of OpenAI's protocol: system messages become the request's ``system``, and messages of one role
+    in a row are made one. Nothing is opened and no key is looked for until the first question.
+
+    Args:
+        api_key: the key; the one in ``key_variable`` by default.
+        model: the model to ask where none is named.
+        name: the provider's name.
+        base_url: the endpoint; by default ``ANTHROPIC_BASE_URL`` or else Anthropic's own.
+        max_tokens: the longest answer in tokens, where the question does not say; this protocol wants a number.
+        timeout: seconds without anything new after which a request counts as failed; keep-alives are not new.
+        connect_timeout: seconds for a connection.
+        key_variable: environment variable with the key; None where none is needed.
+        **client_options: further arguments for ``anthropic.Anthropic`` and ``anthropic.AsyncAnthropic``.
+    """
+
+    package = "anthropic"
+    default_base_url = "https://api.anthropic.com"
+    base_url_variable = "ANTHROPIC_BASE_URL"
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        model: str | None = None,
+        name: str = "anthropic",
+        base_url: str | Callable[[], str] | None = None,
+        *,
+        max_tokens: int = 4096,
+        timeout: float = 60.0,
+        connect_timeout: float = 10.0,
+        key_variable: str | None = "ANTHROPIC_API_KEY",
+        **client_options: Any,
+    ) -> None:
+        super().__init__(
+            base_url=base_url,
+            api_key=api_key,
+            model=model,
+            name=name,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            key_variable=key_variable,
+            client_options=client_options,
+        )
+        self.max_tokens = max_tokens
+
+    def _client_class(self, sdk: Any, asynchronous: bool) -> Any:
+        return sdk.AsyncAnthropic if asynchronous else sdk.Anthropic
+
+    def _request(self, client: Any, ask: Ask) -> Any:
+        parameters = dict(ask.parameters)
+        system, messages = _split_system(ask.messages)
+        if system:
+            parameters.setdefault("system", system)
+        max_tokens = parameters.pop("max_tokens", None) or parameters.pop("max_completion_tokens", None)
+        stop = parameters.pop("stop", None)
+        if stop:
+            parameters.setdefault("stop_sequences", [stop] if isinstance(stop, str) else stop)
+        # In the body as they are: the SDK then takes parameters that only this endpoint knows as well as its own.
+        return client.messages.with_streaming_response.create(
+            model=ask.model,
+            messages=messages,
+            max_tokens=max_tokens or self.max_tokens,
+            stream=ask.stream,
+            extra_body=parameters,
+            **ask.extra,
+        )
+
+    def _reader(self, ask: Ask) -> AnswerReader:
+        return _MessagesReader(ask.timeout)
+
+
+class _MessagesReader(AnswerReader):
+    """Reads ``message_start`` to ``message_stop`` events, and a ``message``."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(timeout)
+        self._prompt_tokens: int | None = None
+        self._completion_tokens: int | None = None
+        self._finish_reason: str | None = None
+
+    def _read(self, event: dict[str, Any], chunks: list[Any]) -> None:
+        match event.get("type"):
+            case "content_block_delta":
+                self._take_block(event.get("delta") or {}, chunks)
+            case "content_block_start":
+                self._take_block(event.get("content_block") or {}, chunks)
+            case "message_start":
+                message = event.get("message") or {}
+                self._tell(chunks, message.get("model"), message.get("id"))
+                self._take_usage(message.get("usage"))
+                if self._prompt_tokens is not None:
+                    # Told at once: the prompt costs as much if the answer breaks off.
+                    chunks.append(Usage(self._prompt_tokens, None))
+            case "message_delta":
+                self._take_stop_reason((event.get("delta") or {}).get("stop_reason"))
+                self._take_usage(event.get("usage"))
+            case "message_stop":
+                self.finished = self.done = True
+            case "error":
+                raise self._error(event)
+            case None if event.get("error"):
+                raise self._error(event)
+
+    def _chunks_of_whole(self, answer: dict[str, Any]) -> list[Any]:
+        if answer.get("type") == "error" or answer.get("error"):
+            raise self._error(answer)
+        if not isinstance(answer.get("content"), list):
+            raise StreamInterruptedError("JSON came that is no answer: is the base URL right?")
+        chunks: list[Any] = []
+        self._tell(chunks, answer.get("model"), answer.get("id"))
+        for block in answer["content"]:
+            self._take_block(block, chunks)
+        self._take_stop_reason(answer.get("stop_reason"))
+        self._take_usage(answer.get("usage"))
+        self.finished = True
+        return chunks
+
+    def _last_chunks(self) -> list[Any]:
+        chunks: list[Any] = []
+        if self._finish_reason:
+            chunks.append(FinishReason(self._finish_reason))
+        if self._prompt_tokens is not None or self._completion_tokens is not None:
+            chunks.append(Usage(self._prompt_tokens, self._completion_tokens))
+        return chunks
+
+    def _take_block(self, block: Any, chunks: list[Any]) -> None:
+        text, thinking = block.get("text"), block.get("thinking")
+        if text:
+            chunks.append(text)
+        elif thinking:
+            chunks.append(Reasoning(thinking))
+
+    def _take_stop_reason(self, reason: Any) -> None:
+        if reason:
+            self._finish_reason = _FINISH_REASONS.get(reason, str(reason))
+
+    def _take_usage(self, usage: Any) -> None:
+        if not isinstance(usage, dict):
+            return
+        if isinstance(usage.get("input_tokens"), int):
+            # What is read from or written to the cache is part of the prompt, too, and is counted apart.
+            cached = (usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens"))
+            self._prompt_tokens = usage["input_tokens"] + sum(count for count in cached if isinstance(count, int))
+        if isinstance(usage.get("output_tokens"), int):
+            self._completion_tokens = usage["output_tokens"]
+
+    def _error(self, event: dict[str, Any]) -> ProviderError:
+        return error_in_stream(event.get("error") or event, {"request_id": self.request_id or event.get("request_id")})
+
+
+def _split_system(messages: Messages) -> tuple[str | list[Any], Messages]:
+    """The system messages as one prompt, and the others with messages of one role in a row made one."""
+    system: list[Any] = []
+    merged: Messages = []
+    for message in messages:
+        role = message.get("role")
+        if role in ("system", "developer"):
+            system += _blocks(message.get("content"))
+            continue
+        role = _ROLES.get(str(role), "user")
+        content = message.get("content")
+        if merged and merged[-1]["role"] == role:
+            merged[-1]["content"] = _joined(merged[-1]["content"], content)
+        elif content:
+            merged.append(_message(role, content))
+    only_text = all(set(block) == {"type", "text"} for block in system)
+    return ("\n\n".join(block["text"] for block in system) if only_text else system), merged
+
+
+def _message(role: str, content: Any) -> Message:
+    return {"role": role, "content": content if isinstance(content, str) else _blocks(content)}
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    return [*_blocks(first), *_blocks(second)]
+
+
+def _blocks(content: Any) -> list[Any]:
+    """Content as this protocol's blocks; pictures are put as it has them."""
+    if not content:
+        return []
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [_block(part) for part in content]
+
+
+def _block(part: Any) -> Any:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if not isinstance(part, dict) or part.get("type") != "image_url":
+        return part
+    image = part.get("image_url")
+    url = str(image.get("url", "") if isinstance(image, dict) else image)
+    head, _, data = url.partition(";base64,")
+    if data and head.startswith("data:"):
+        return {"type": "image", "source": {"type": "base64", "media_type": head[5:], "data": data}}
+    return {"type": "image", "source": {"type": "url", "url": url}}

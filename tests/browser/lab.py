@@ -1,0 +1,167 @@
+"""JupyterLab in Chromium: a server of its own, one page, and what a person does with a notebook there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PATIENCE = 60_000  # ms, for what a loaded machine is slow at
+
+
+def find_chromium() -> str | None:
+    """The browser of this machine, if it has one."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@dataclass
+class Server:
+    """A JupyterLab that serves one directory."""
+
+    url: str
+    token: str
+    root: Path
+
+    def write(self, name: str, sources: list[str]) -> None:
+        """Put a notebook of code cells there."""
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), self.root / name)
+
+    def set_theme(self, name: str) -> None:
+        """Let pages that are opened from now on have this theme."""
+        _write_settings(self.root.parent / "settings", "themes", {"theme": name})
+
+
+def _write_settings(directory: Path, plugin: str, values: dict[str, object]) -> None:
+    file = directory / "@jupyterlab" / "apputils-extension" / f"{plugin}.jupyterlab-settings"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(values))
+
+
+@contextmanager
+def serve(directory: Path) -> Iterator[Server]:
+    """Start JupyterLab on a free port of the loopback interface, and end it."""
+    root = directory / "root"
+    root.mkdir()
+    _write_settings(directory / "settings", "notification", {"fetchNews": "false", "checkForUpdates": False})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
+        *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", "--ServerApp.port_retries=0"),
+        *(f"--LabApp.user_settings_dir={directory / 'settings'}", f"--LabApp.workspaces_dir={directory / 'workspaces'}"),
+    ]
+    private = {name: str(directory / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
+    with open(directory / "server.log", "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **private})
+    server = Server(f"http://127.0.0.1:{port}", token, root)
+    try:
+        _wait_until_up(server, process, directory / "server.log")
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{server.url}/api/status?token={server.token}", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+@contextmanager
+def browser_page(width: int = 1100, height: int = 900) -> Iterator[Page]:
+    """A page of a headless Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS)
+        try:
+            page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=2)
+            page.set_default_timeout(PATIENCE)
+            yield page
+        finally:
+            browser.close()
+
+
+class NotebookPage:
+    """A notebook that is open in JupyterLab."""
+
+    def __init__(self, page: Page, server: Server, name: str, wait_for_kernel: bool = True) -> None:
+        self.page = page
+        page.goto(f"{server.url}/doc/tree/{name}?token={server.token}&reset")
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        if wait_for_kernel:
+            page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+
+    def cell(self, index: int) -> Locator:
+        """A cell, counted from 0."""
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
+
+    def output(self, index: int) -> Locator:
+        """The outputs of a cell."""
+        return self.cell(index).locator(".jp-OutputArea-output")
+
+    def run(self, index: int) -> None:
+        """Press Shift+Enter in a cell."""
+        self.cell(index).locator(".cm-content").click()
+        self.page.keyboard.press("Shift+Enter")
+
+    def wait_until_idle(self, index: int) -> None:
+        """Wait until a cell has an execution number, which it has once it has ended."""
+        expect(self.cell(index).locator(".jp-InputPrompt")).to_have_text(re.compile(r"^\[\d+\]:$"), timeout=PATIENCE)
+
+    def interrupt(self) -> None:
+        """Press the toolbar's interrupt button."""
+        self.page.locator("jp-button[data-command='notebook:interrupt-kernel'], [data-jp-item-name=interrupt] button, "
+                          "[data-jp-item-name=interrupt] jp-button").first.click()
+
+    def save(self) -> None:
+        """Save the notebook."""
+        self.page.keyboard.press("Control+s")
+        self.page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
+
+    def screenshot(self, path: Path, first: int | None = None, last: int | None = None) -> None:
+        """A picture of the page, or of the cells from ``first`` to ``last``."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if first is None:
+            self.page.screenshot(path=path)
+            return
+        boxes = [self.cell(index).bounding_box() for index in range(first, (last or first) + 1)]
+        found = [box for box in boxes if box]
+        left, top = min(b["x"] for b in found), min(b["y"] for b in found)
+        right, bottom = max(b["x"] + b["width"] for b in found), max(b["y"] + b["height"] for b in found)
+        clip = {"x": left, "y": max(0, top - 6), "width": right - left, "height": bottom - top + 12}
+        self.page.screenshot(path=path, clip=clip)
