@@ -215,6 +215,9 @@ class RecordedError(NbretryError):
         self.status_code = status_code
         self.retry_after = retry_after
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.type_name, *self.args), vars(self)
+
 
 def status_error(status_code: int, message: str, **details: Any) -> APIStatusError:
     """The error that stands for an HTTP status.

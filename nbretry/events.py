@@ -200,15 +200,15 @@ def from_json(record: Mapping[str, Any]) -> Event:
     kind = _BY_NAME.get(str(values.pop("event", "")))
     if kind is None:
         raise ValueError(f"not an event of a run: {record.get('event')!r}; known are {', '.join(_BY_NAME)}")
-    if isinstance(values.get("exception"), Mapping):
-        values["exception"] = exception_from_json(values["exception"])
-    if isinstance(values.get("usage"), Mapping):
-        values["usage"] = Usage(**values["usage"])
-    if isinstance(values.get("providers"), list):
-        values["providers"] = tuple(values["providers"])
     try:
+        if isinstance(values.get("exception"), Mapping):
+            values["exception"] = exception_from_json(values["exception"])
+        if isinstance(values.get("usage"), Mapping):
+            values["usage"] = Usage(**values["usage"])
+        if isinstance(values.get("providers"), list):
+            values["providers"] = tuple(values["providers"])
         event: Event = kind(**values)
-    except TypeError as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(f"the fields of {kind.__name__} do not fit: {error}") from error
     return event
 

@@ -6,6 +6,7 @@ name says so), and the shapes of keys that services hand out. A secret is replac
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import threading
@@ -49,12 +50,15 @@ def remember_secret(value: str | None) -> None:
 
 def mask(text: str) -> str:
     """The text with every secret in it replaced by ``[secret]``."""
-    values = {
-        value for name, value in os.environ.items() if len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name)
-    }
+    values = {os.environ.get(name, "") for name in os.environ if _names_secret(name)}
     with _lock:
         values |= _known
     for value in sorted(values, key=len, reverse=True):
-        if value in text:
+        if len(value) >= _SHORTEST_SECRET and value in text:
             text = text.replace(value, MASK)
     return _KEY_SHAPES.sub(MASK, text)
+
+
+@functools.cache
+def _names_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None

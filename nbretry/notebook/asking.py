@@ -67,7 +67,8 @@ async def ask_in_shell(shell: InteractiveShell | None, question: Question) -> An
         stopped = True  # raised anew below, outside, so that no chain of exceptions is shown with it
     finally:
         if shell is not None and kept:
-            shell.user_ns[ANSWER_VARIABLE] = _shown.answer = kept[-1]
+            shell.user_ns[ANSWER_VARIABLE] = kept[-1]
+            _shown.append(kept[-1])
     if stopped:
         raise StoppedTask(STOPPED)
     return kept[-1]
@@ -80,23 +81,18 @@ class StoppedTask(asyncio.CancelledError):
         return [f"CancelledError: {self}"]
 
 
-class _Shown:
-    """The answer that the running cell has shown while it came, so that it is not shown again as the cell's value."""
-
-    answer: Answer | None = None
-
-
-_shown = _Shown()
+_shown: list[Answer] = []
+"""What the running cell has shown while it came, so that it is not shown again as the cell's value."""
 
 
 def was_shown(answer: Answer) -> bool:
     """Whether the running cell has shown this answer already."""
-    return answer is _shown.answer
+    return any(answer is shown for shown in _shown)
 
 
 def forget_shown() -> None:
     """A new cell runs, in which nothing has been shown."""
-    _shown.answer = None
+    _shown.clear()
 
 
 def _renderer(shell: InteractiveShell | None) -> Paint:

@@ -35,7 +35,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class AwaitedCells:
-    """Rewrites cells of one magic so that the kernel awaits them.
+    """Rewrites cells of one magic so that the kernel awaits them wherever it can.
 
     Args:
         shell: where the cells run.
@@ -48,6 +48,7 @@ class AwaitedCells:
 
     def __init__(self, shell: InteractiveShell, magic: str, expression: str, is_ours: Callable[[], bool]) -> None:
         self._shell = shell
+        self._magic = magic
         self._first_line = re.compile(rf"%%{re.escape(magic)}(?:[ \t]+(?P<line>.*))?$")
         self._expression = expression
         self._is_ours = is_ours
@@ -55,7 +56,8 @@ class AwaitedCells:
 
     def install(self) -> None:
         """Take part in the shell's transformation of cells."""
-        self._shell.input_transformers_cleanup.append(self)
+        # First, as IPython's own would take prompts such as >>> out of a question about code.
+        self._shell.input_transformers_cleanup.insert(0, self)
         self._shell.events.register("pre_run_cell", self._before_cell)
         self._shell.events.register("post_run_cell", self._after_cell)
 
@@ -66,13 +68,17 @@ class AwaitedCells:
         self._shell.events.unregister("post_run_cell", self._after_cell)
 
     def __call__(self, lines: list[str]) -> list[str]:
-        """The cell's lines, rewritten if this cell can be awaited."""
-        if not lines or self._running or not self._shell.autoawait or not _loop_is_running():
-            return lines
-        first = self._first_line.match(lines[0].rstrip("\r\n"))
+        """The cell's lines: a question is awaited if this cell can be, otherwise the magic is run as IPython would."""
+        from IPython.core.inputtransformer2 import leading_empty_lines, leading_indent
+
+        first_line, *others = leading_indent(leading_empty_lines(lines)) or [""]
+        first = self._first_line.match(first_line.rstrip("\r\n"))
         if first is None or not self._is_ours():
             return lines
-        return [f"await {self._expression}({first['line'] or ''!r}, {''.join(lines[1:])!r})\n"]
+        asked = f"{first['line'] or ''!r}, {''.join(others)!r}"
+        if self._running or not self._shell.autoawait or not _loop_is_running():
+            return [f"get_ipython().run_cell_magic({self._magic!r}, {asked})\n"]
+        return [f"await {self._expression}({asked})\n"]
 
     # A cell is transformed before its pre_run_cell event, so a cell that finds another one running is not the top
     # level. An empty cell has a post_run_cell event without the one before.
@@ -106,14 +112,15 @@ def run(make: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
         nest_asyncio2.apply(loop)
     except ValueError:  # a loop of another make, which cannot be patched
         return _run_in_thread(make)
-    task = loop.create_task(make())
-    with _interrupt_cancels(loop, task):
+    task, gave_up = loop.create_task(make()), loop.create_future()
+    with _interrupt_cancels(loop, task, gave_up):
         try:
-            return loop.run_until_complete(task)
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
+            loop.run_until_complete(asyncio.wait([task, gave_up], return_when=asyncio.FIRST_COMPLETED))
+            if task.done() and not task.cancelled():
+                return task.result()
+            raise KeyboardInterrupt
         finally:
-            if not task.done():
+            if not task.done() and not gave_up.done():
                 task.cancel()
                 loop.run_until_complete(asyncio.wait([task], timeout=_DRAINING_PATIENCE))
 
@@ -170,20 +177,28 @@ def wakeful_loop() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupt_cancels(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Iterator[None]:
-    """While this is open, an interrupt cancels the task; a second one raises at once.
+def _interrupt_cancels(
+    loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any], gave_up: asyncio.Future[None]
+) -> Iterator[None]:
+    """While this is open, an interrupt cancels the task, a second one gives up waiting for its end, a third one raises.
 
-    Without it the interrupt would leave the task running (a `KeyboardInterrupt` out of the middle of the loop), or
-    would cancel the cell's own task, which is waiting here.
+    Without it the interrupt would leave the task running (a `KeyboardInterrupt` out of the middle of the loop), or would
+    cancel the cell's own task, which is waiting here. The third is for a provider that holds up the loop itself.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    presses = 0
 
     def on_interrupt(number: int, frame: Any) -> None:
-        if task.cancelling():
+        nonlocal presses
+        presses += 1
+        if presses == 1:
+            loop.call_soon_threadsafe(task.cancel)
+        elif presses == 2:
+            loop.call_soon_threadsafe(gave_up.cancel)
+        else:
             raise KeyboardInterrupt
-        loop.call_soon_threadsafe(task.cancel)
 
     before = signal.signal(signal.SIGINT, on_interrupt)
     try:

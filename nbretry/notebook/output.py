@@ -139,7 +139,19 @@ def _report(answer: Answer) -> _Bundle:
 def _provenance(answer: Answer) -> _Bundle:
     record = answer.to_dict()
     del record["text"]
-    return {"nbretry": record}
+    return {"nbretry": _masked(record)}
+
+
+def _masked(value: Any) -> Any:
+    """A record with every known secret masked: a model's name, its reasoning and given-up text are strangers' words."""
+    match value:
+        case str():
+            return mask(value)
+        case dict():
+            return {name: _masked(item) for name, item in value.items()}
+        case list():
+            return [_masked(item) for item in value]
+    return value
 
 
 def _is_captured(shell: InteractiveShell) -> bool:

@@ -44,6 +44,7 @@ class AnthropicProvider(SDKProvider):
     """
 
     package = "anthropic"
+    modules = ("anthropic.resources.messages",)
     default_base_url = "https://api.anthropic.com"
     base_url_variable = "ANTHROPIC_BASE_URL"
 
@@ -154,9 +155,9 @@ class _MessagesReader(AnswerReader):
 
     def _take_block(self, block: Any, chunks: list[Any]) -> None:
         text, thinking = block.get("text"), block.get("thinking")
-        if text:
+        if text and isinstance(text, str):
             chunks.append(text)
-        elif thinking:
+        elif thinking and isinstance(thinking, str):
             chunks.append(Reasoning(thinking))
 
     def _take_stop_reason(self, reason: Any) -> None:

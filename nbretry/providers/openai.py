@@ -34,6 +34,7 @@ class OpenAIProvider(SDKProvider):
     """
 
     package = "openai"
+    modules = ("openai.resources.chat.completions",)
     default_base_url = "https://api.openai.com/v1"
     base_url_variable = "OPENAI_BASE_URL"
 
@@ -162,7 +163,7 @@ class _ChatReader(AnswerReader):
             else:
                 _take_parts(content, chunks)
         refusal = message.get("refusal")
-        if refusal:
+        if refusal and isinstance(refusal, str):
             chunks.append(refusal)
 
     def _take_finish_reason(self, reason: Any) -> None:

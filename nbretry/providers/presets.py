@@ -105,7 +105,7 @@ def preset(name: str) -> Preset:
     return found
 
 
-def provider_from_preset(name: str, **overrides: Any) -> ProviderType:
+def provider_from_preset(name: str, /, **overrides: Any) -> ProviderType:
     """A provider for a known service. No key is looked for and nothing is opened until it is asked.
 
     Args:

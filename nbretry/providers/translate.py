@@ -44,6 +44,7 @@ _BY_NAME: dict[str, type[ProviderError]] = {
     "APIError": StreamInterruptedError,
     # Of openai alone.
     "SubjectTokenProviderError": AuthenticationError,
+    "_AmbiguousModuleClientUsageError": AuthenticationError,
     "LengthFinishReasonError": StreamError,
     "ContentFilterFinishReasonError": StreamError,
     "InvalidWebhookSignatureError": StreamError,
@@ -51,6 +52,7 @@ _BY_NAME: dict[str, type[ProviderError]] = {
     "WebSocketQueueFullError": APIConnectionError,
     # Of anthropic alone.
     "CredentialsError": AuthenticationError,
+    "WorkloadIdentityError": AuthenticationError,
     "RetryableError": APIConnectionError,
 }
 _SDK_ROOTS = {"OpenAIError": ProviderError, "AnthropicError": ProviderError}
@@ -197,6 +199,8 @@ def _of_status(exception: Any, details: dict[str, Any]) -> APIStatusError:
     status = exception.status_code
     body = exception.body
     message = one_line(_message_in(body)) if body else ""
+    if isinstance(body, str) and body.lstrip().startswith("<"):
+        message = f"HTTP {status}: {message}"
     error = body.get("error", body) if isinstance(body, Mapping) else None
     codes = [error.get(key) for key in ("code", "type")] if isinstance(error, Mapping) else []
     details = {

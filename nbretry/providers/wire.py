@@ -84,6 +84,9 @@ class SDKProvider(BaseProvider):
     package: ClassVar[str]
     """Name of the SDK, and of the extra that installs it."""
 
+    modules: ClassVar[tuple[str, ...]]
+    """What the SDK loads only with the first request."""
+
     default_base_url: ClassVar[str]
     base_url_variable: ClassVar[str]
     """Environment variable with the base URL, for where none is given."""
@@ -172,7 +175,7 @@ class SDKProvider(BaseProvider):
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> AsyncGenerator[Any, None]:
         """Ask, for code in an event loop; otherwise as `stream_chunks`. Cancelling closes the connection."""
-        if self.package not in sys.modules:
+        if any(module not in sys.modules for module in self.modules):
             # Half a second for an SDK's import, in which the loop would answer nobody.
             await asyncio.to_thread(self._load)
         self._load()
@@ -205,6 +208,8 @@ class SDKProvider(BaseProvider):
     def _load(self) -> Any:
         """The SDK's module."""
         try:
+            for module in self.modules:
+                importlib.import_module(module)
             return importlib.import_module(self.package)
         except ImportError as error:
             raise ProviderError(

@@ -1,8 +1,8 @@
 """Makes a model's Markdown safe to show: its words come from a stranger.
 
-Raw HTML is escaped and an image becomes a link to it, so that showing an answer runs nothing and loads nothing. Code
-keeps every character. Where code is, is asked of a CommonMark parser; where its answer and the text do not agree, all
-is escaped.
+Raw HTML is escaped, an image becomes a link to it, and a link to anything but a page, a file or a mail address stays
+plain text: showing an answer loads nothing, and neither that nor a click on it runs anything. Code keeps every
+character. Where code is, is asked of a CommonMark parser; where its answer and the text do not agree, all is escaped.
 """
 
 from __future__ import annotations
@@ -20,17 +20,21 @@ __all__ = ["safe_markdown"]
 
 _TAG = re.compile(r"<(?=[A-Za-z][A-Za-z0-9-]*(?:[\s/>]|$)|/|!|\?)", re.MULTILINE)
 _IMAGE = re.compile(r"!(?=\[)")
+_HARMLESS = r"\s*+<?+(?:https?://|mailto:|[^\s:&\\<>()]*+(?=[\s)>]|$))"
+_LINK = re.compile(rf"(?<=\])\((?!{_HARMLESS})")
+_LINK_DEFINITION = re.compile(rf"(?<=\]):(?!{_HARMLESS})")
+_AUTOLINK = re.compile(r"<(?=[A-Za-z][A-Za-z0-9+.-]*:)(?!https?://|mailto:)", re.IGNORECASE)
 _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 
 
 def safe_markdown(text: str) -> str:
-    """The text with raw HTML shown as written, images turned into links, and every known secret masked.
+    """The text with raw HTML and unsafe links shown as written, images as links, and every known secret masked.
 
     Args:
         text: Markdown as a model wrote it, possibly cut off anywhere.
     """
     text = mask(text).replace("\r\n", "\n").replace("\r", "\n")
-    if not (_TAG.search(text) or _IMAGE.search(text)):
+    if not any(pattern.search(text) for pattern in _ESCAPES):
         return text
     lines = re.split(r"(?<=\n)", text)  # not splitlines: for Markdown only a line feed ends a line
     safe: list[str] = []
@@ -70,8 +74,19 @@ def _escape_outside_code_spans(block: str) -> str:
     return "".join(safe)
 
 
+_ESCAPES = {
+    _TAG: "&lt;",
+    _AUTOLINK: "&lt;",
+    _IMAGE: "&#33;",
+    _LINK: "&#40;",
+    _LINK_DEFINITION: "&#58;",
+}
+
+
 def _escape(text: str) -> str:
-    return _IMAGE.sub("&#33;", _TAG.sub("&lt;", text))
+    for pattern, entity in _ESCAPES.items():
+        text = pattern.sub(entity, text)
+    return text
 
 
 @cache

@@ -7,6 +7,7 @@ viewer drops styles and pictures (GitHub does), the same words remain. Nothing d
 from __future__ import annotations
 
 from html import escape
+from urllib.parse import quote
 
 from nbretry.answer import Answer, Attempt
 from nbretry.redaction import mask
@@ -137,38 +138,38 @@ def _cells(attempt: Attempt) -> tuple[str, ...]:
 
 
 def _timeline(answer: Answer) -> str:
-    """A bar for each attempt: pale while it waited for the first token, full while the answer came."""
+    """A bar for each attempt: pale while it waited for the first token, full while the answer came.
+
+    An image and not inline SVG, as viewers that do not trust a notebook drop that. Its colours show on light and dark.
+    """
     end = answer.duration or max((a.ended or a.first_content or a.started for a in answer.attempts), default=0.0)
     if not answer.attempts or end <= 0:
         return ""
     bars = []
     for row, attempt in enumerate(answer.attempts):
         top = row * (_BAR_HEIGHT + _BAR_GAP)
-        begun, ended = attempt.started, attempt.ended if attempt.ended is not None else end
+        colour = _COLOURS[attempt.state]
+        ended = attempt.ended if attempt.ended is not None else end
         first = attempt.first_content if attempt.first_content is not None else ended
-        title = escape(mask(f"{attempt.number}. {attempt_line(attempt)}"))
-        bars.append(
-            f"<g><title>{title}</title>"
-            + _bar(0, 1, top, "currentColor", 0.07)
-            + _bar(begun / end, first / end, top, _COLOURS[attempt.state], 0.45)
-            + (_bar(first / end, ended / end, top, _COLOURS[attempt.state], 1.0) if first < ended else "")
-            + "</g>"
-        )
-    height = len(bars) * (_BAR_HEIGHT + _BAR_GAP) - _BAR_GAP
-    label = (
-        f"time line of {len(bars)} attempts in {seconds(end)}" if len(bars) > 1 else f"one attempt in {seconds(end)}"
+        bars.append(_bar(0, 1, top, "#888", 0.15))
+        bars.append(_bar(attempt.started / end, first / end, top, colour, 0.45))
+        if first < ended:
+            bars.append(_bar(first / end, ended / end, top, colour, 1.0))
+    height = len(answer.attempts) * (_BAR_HEIGHT + _BAR_GAP) - _BAR_GAP
+    picture = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_PICTURE_WIDTH}" height="{height}" '
+        f'viewBox="0 0 {_PICTURE_WIDTH} {height}" preserveAspectRatio="none">{"".join(bars)}</svg>'
     )
+    count = "one attempt" if len(answer.attempts) == 1 else f"{len(answer.attempts)} attempts"
     return (
-        f'<svg role="img" aria-label="{label}" xmlns="http://www.w3.org/2000/svg" width="100%" height="{height}" '
-        f'viewBox="0 0 {_PICTURE_WIDTH} {height}" preserveAspectRatio="none" '
-        f'style="display:block;max-width:{_PICTURE_WIDTH}px;margin:0 0 0.6em">{"".join(bars)}</svg>'
+        f'<img alt="time line of {count} in {seconds(end)}" src="data:image/svg+xml,{quote(picture)}" '
+        f'style="display:block;width:100%;max-width:{_PICTURE_WIDTH}px;height:{height}px;margin:0 0 0.6em">'
     )
 
 
 def _bar(begun: float, ended: float, top: int, colour: str, opacity: float) -> str:
-    x = begun * _PICTURE_WIDTH
     width = max(2.0, (ended - begun) * _PICTURE_WIDTH)
-    x = min(x, _PICTURE_WIDTH - width)
+    x = min(begun * _PICTURE_WIDTH, _PICTURE_WIDTH - width)
     return (
         f'<rect x="{x:.1f}" y="{top}" width="{width:.1f}" height="{_BAR_HEIGHT}" fill="{colour}" opacity="{opacity}"/>'
     )

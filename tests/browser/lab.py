@@ -76,7 +76,10 @@ def serve(directory: Path) -> Iterator[Server]:
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
         *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", "--ServerApp.port_retries=0"),
-        *(f"--LabApp.user_settings_dir={directory / 'settings'}", f"--LabApp.workspaces_dir={directory / 'workspaces'}"),
+        *(
+            f"--LabApp.user_settings_dir={directory / 'settings'}",
+            f"--LabApp.workspaces_dir={directory / 'workspaces'}",
+        ),
     ]
     private = {name: str(directory / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     with open(directory / "server.log", "wb") as log:
@@ -145,8 +148,10 @@ class NotebookPage:
 
     def interrupt(self) -> None:
         """Press the toolbar's interrupt button."""
-        self.page.locator("jp-button[data-command='notebook:interrupt-kernel'], [data-jp-item-name=interrupt] button, "
-                          "[data-jp-item-name=interrupt] jp-button").first.click()
+        self.page.locator(
+            "jp-button[data-command='notebook:interrupt-kernel'], [data-jp-item-name=interrupt] button, "
+            "[data-jp-item-name=interrupt] jp-button"
+        ).first.click()
 
     def save(self) -> None:
         """Save the notebook."""

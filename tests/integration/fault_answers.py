@@ -145,7 +145,7 @@ class Answer:
         kind, _, argument = self.seen.model.partition("-")
         if self.seen.path.endswith("/models"):
             await self.json(200, {"object": "list", "data": [{"id": "ok", "object": "model", "created": 1}]})
-        elif not self.seen.path.endswith(("/v1/chat/completions", "/v1/messages")):
+        elif not self.seen.path.endswith(("/chat/completions", "/v1/messages")):
             await self.json(404, {"error": {"message": f"no such path {self.seen.path}"}})
         elif kind.isdigit():
             headers = {"retry-after": argument} if argument else {}

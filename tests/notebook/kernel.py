@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -15,15 +19,28 @@ from nbclient.exceptions import CellExecutionError
 
 Message = dict[str, Any]
 OnMessage = Callable[[Message], None]
+When = Callable[[Message], bool]
 
 
 @dataclass
 class Ran:
-    """What a cell left behind."""
+    """What a cell left behind.
+
+    Attributes:
+        cell: the cell with its outputs, as it would be saved.
+        messages: everything that the kernel published while it ran, in order.
+        times: when each of the messages arrived, in seconds.
+        reply: the kernel's reply to the request.
+        failed: whether the cell failed, so that "Run All" would stop.
+        stopped_after: seconds from the interrupt to the end of the cell; None where there was no interrupt.
+    """
 
     cell: Any
     messages: list[Message]
+    times: list[float]
+    reply: dict[str, Any]
     failed: bool
+    stopped_after: float | None = None
 
     @property
     def outputs(self) -> list[Any]:
@@ -54,6 +71,12 @@ class Ran:
         return "".join(output.text for output in self.outputs if output.output_type == "stream")
 
     @property
+    def help(self) -> str:
+        """What the pager shows."""
+        pages = self.reply["content"].get("payload", [])
+        return "".join(page["data"]["text/plain"] for page in pages if page["source"] == "page")
+
+    @property
     def records(self) -> list[dict[str, Any]]:
         """The provenance records in the outputs' metadata."""
         return [output.metadata["nbretry"] for output in self.outputs if "nbretry" in output.get("metadata", {})]
@@ -62,10 +85,23 @@ class Ran:
         """Every state of the answer that was sent, in order."""
         return [text for message in self.messages if (text := markdown_of(message))]
 
+    def arrived(self, text: str) -> float:
+        """When this state of the answer was first sent."""
+        return next(at for at, message in zip(self.times, self.messages, strict=True) if markdown_of(message) == text)
+
+    def size(self) -> int:
+        """Bytes of what the messages say, as JSON."""
+        return sum(len(json.dumps(message["content"])) for message in self.messages)
+
 
 def markdown_of(message: Message) -> str:
     """The Markdown that a message shows, or an empty string."""
     return str(message["content"].get("data", {}).get("text/markdown", ""))
+
+
+def says(words: str) -> When:
+    """Whether a message shows or prints these words, for `Kernel.run`."""
+    return lambda message: words in json.dumps(message["content"], ensure_ascii=False)
 
 
 @dataclass
@@ -74,24 +110,50 @@ class Kernel:
 
     client: NotebookClient
     messages: list[Message] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     on_message: OnMessage | None = None
+    reply: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, source: str, on_message: OnMessage | None = None) -> Ran:
-        """Run a cell to its end; ``on_message`` sees each message as it arrives."""
+    def run(self, source: str, on_message: OnMessage | None = None, interrupt_when: When | None = None) -> Ran:
+        """Run a cell to its end.
+
+        Args:
+            source: the cell.
+            on_message: sees each message as it arrives.
+            interrupt_when: the kernel is interrupted at the first message for which this is true.
+        """
         cell = nbformat.v4.new_code_cell(source)
         self.client.nb.cells.append(cell)
-        self.messages, self.on_message = [], on_message
+        self.messages, self.times, self.reply = [], [], {}
+        interrupted: list[float] = []
+
+        def look(message: Message) -> None:
+            if on_message is not None:
+                on_message(message)
+            if interrupt_when is not None and not interrupted and interrupt_when(message):
+                interrupted.append(time.monotonic())
+                self.interrupt()
+
+        self.on_message = look
         failed = False
         try:
-            self.client.execute_cell(cell, len(self.client.nb.cells) - 1)
+            self.client.execute_cell(cell, len(self.client.nb.cells) - 1, store_history=True)
         except CellExecutionError:
             failed = True
-        return Ran(cell, self.messages, failed)
+        ended = time.monotonic()
+        assert interrupt_when is None or interrupted, f"there was no message to interrupt at in {self.messages}"
+        stopped_after = ended - interrupted[0] if interrupted else None
+        return Ran(cell, self.messages, self.times, self.reply, failed, stopped_after)
+
+    def take(self, message: Message) -> None:
+        """A message has arrived."""
+        self.messages.append(message)
+        self.times.append(time.monotonic())
+        if self.on_message is not None:
+            self.on_message(message)
 
     def value(self, expression: str) -> Any:
         """The value of an expression in the kernel, which must be a literal."""
-        import ast
-
         ran = self.run(f"print(repr({expression}))")
         assert not ran.failed, ran.traceback
         return ast.literal_eval(ran.printed)
@@ -101,28 +163,47 @@ class Kernel:
         os.kill(self.client.km.provisioner.pid, signal.SIGINT)
 
 
+def environment(path: Path, **more: str) -> dict[str, str]:
+    """This process's environment without anybody's keys, endpoints and IPython profile.
+
+    Args:
+        path: where IPython keeps its things.
+        **more: variables to add.
+    """
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().endswith(("_API_KEY", "_BASE_URL", "OLLAMA_HOST", "_OPENAI_ENDPOINT"))
+    }
+    return {**ours, "IPYTHONDIR": str(path / "ipython"), **more}
+
+
 @contextmanager
-def kernel(path: str, preamble: str = "") -> Iterator[Kernel]:
-    """A fresh kernel with nbretry loaded.
+def kernel(path: Path, *cells: str, **variables: str) -> Iterator[Kernel]:
+    """A fresh kernel.
 
     Args:
         path: the working directory.
-        preamble: a cell that is run first.
+        *cells: run first; loading nbretry if there are none.
+        **variables: for the kernel's environment.
     """
     running: list[Kernel] = []
 
     class Client(NotebookClient):
         def process_message(self, msg: Message, cell: Any, cell_index: int) -> Any:
-            running[0].messages.append(msg)
-            if running[0].on_message is not None:
-                running[0].on_message(msg)
+            running[0].take(msg)
             return super().process_message(msg, cell, cell_index)
 
-    client = Client(nbformat.v4.new_notebook(), timeout=60, kernel_name="python3", resources={"metadata": {"path": path}})
+    def keep_reply(cell: Any, cell_index: int, execute_reply: dict[str, Any]) -> None:
+        running[0].reply = execute_reply
+
+    resources = {"metadata": {"path": str(path)}}
+    client = Client(nbformat.v4.new_notebook(), timeout=60, kernel_name="python3", resources=resources)
+    client.on_cell_executed = keep_reply
     running.append(Kernel(client))
     client.reset_execution_trackers()
-    with client.setup_kernel():
-        for source in ("%load_ext nbretry", preamble):
+    with client.setup_kernel(env=environment(path, **variables)):
+        for source in cells or ("%load_ext nbretry",):
             ran = running[0].run(source)
             assert not ran.failed, ran.traceback
         yield running[0]

@@ -56,17 +56,21 @@ class Call:
 class Script:
     """What a provider says, call for call: chunks in order, and an exception where it is to be raised.
 
-    The last of ``takes`` is played again and again. ``before_chunk`` is called before each chunk.
+    Each question begins at the first of ``takes``; the last is played again and again. ``to_question`` has the takes
+    for questions that are answered otherwise. ``before_chunk`` is called before each chunk.
     """
 
     takes: tuple[list[Any], ...]
+    to_question: dict[str, tuple[list[Any], ...]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     before_chunk: Callable[[], None] = lambda: None
 
     def begin(self, model: str, messages: list[dict[str, Any]], options: dict[str, Any]) -> tuple[Call, list[Any]]:
         call = Call(model, messages, options)
         self.calls.append(call)
-        return call, self.takes[min(len(self.calls), len(self.takes)) - 1]
+        takes = self.to_question.get(messages[-1]["content"], self.takes)
+        so_far = sum(other.messages == messages for other in self.calls)
+        return call, takes[min(so_far, len(takes)) - 1]
 
     def chunks(self, call: Call, take: list[Any]) -> Any:
         call.opened = True

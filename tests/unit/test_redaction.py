@@ -33,10 +33,9 @@ KEY = "sk-proj-Ab0_" + "x1Y2z3" * 6
 
 
 @pytest.fixture(autouse=True)
-def _known_secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redaction, "_known", set())
     remember_secret(SECRET)
-    yield
 
 
 def pieces(secret: str) -> list[str]:

@@ -1,0 +1,224 @@
+"""The retry table, row by row: what kind of failure an exception is, what follows it, and after how long."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbretry.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ContextLengthError,
+    EmptyResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProviderError,
+    RateLimitError,
+    RecordedError,
+    RetryNoProviderError,
+    RetryProviderError,
+    ServerError,
+    StreamInterruptedError,
+)
+from nbretry.policy import Decision, FailureKind, RetryPolicy, classify, parse_retry_after, retry_after_of
+
+NOON = datetime(2026, 10, 21, 12, 0, 0, tzinfo=UTC)
+
+
+class Foreign(Exception):
+    """An exception of somebody else's, with whatever attributes it carries."""
+
+    def __init__(self, message: str = "no", **carried: Any) -> None:
+        super().__init__(message)
+        vars(self).update(carried)
+
+
+def response(status: int | None = None, **headers: Any) -> SimpleNamespace:
+    return SimpleNamespace(status_code=status, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+PASSING, LIMITED, UNFIT, WRONG = (
+    FailureKind.PASSING,
+    FailureKind.RATE_LIMITED,
+    FailureKind.PROVIDER_UNFIT,
+    FailureKind.REQUEST_WRONG,
+)
+
+TABLE = [
+    (APIConnectionError("no"), PASSING, "retry", "fallback"),
+    (APITimeoutError("no"), PASSING, "retry", "fallback"),
+    (ServerError("no", status_code=503), PASSING, "retry", "fallback"),
+    (APIStatusError("no", status_code=409), PASSING, "retry", "fallback"),
+    (EmptyResponseError("no"), PASSING, "retry", "fallback"),
+    (StreamInterruptedError("no"), PASSING, "retry", "fallback"),
+    (ProviderError("no"), PASSING, "retry", "fallback"),
+    (RetryProviderError("no"), PASSING, "retry", "fallback"),
+    (ValueError("no"), PASSING, "retry", "fallback"),
+    (TimeoutError(), PASSING, "retry", "fallback"),
+    (RateLimitError("no", status_code=429), LIMITED, "retry", "fallback"),
+    (AuthenticationError("no", status_code=401), UNFIT, "fallback", "fallback"),
+    (PermissionDeniedError("no", status_code=403), UNFIT, "fallback", "fallback"),
+    (NotFoundError("no", status_code=404), UNFIT, "fallback", "fallback"),
+    (ContextLengthError("no", status_code=400), UNFIT, "fallback", "fallback"),
+    (RetryNoProviderError("no"), UNFIT, "fallback", "fallback"),
+    (BadRequestError("no", status_code=400), WRONG, "stop", "stop"),
+    (Foreign(status_code=500), PASSING, "retry", "fallback"),
+    (Foreign(status=401), UNFIT, "fallback", "fallback"),
+    (Foreign(code=429), LIMITED, "retry", "fallback"),
+    (Foreign(http_status=404), UNFIT, "fallback", "fallback"),
+    (Foreign(response=response(403)), UNFIT, "fallback", "fallback"),
+    (Foreign(response=response(400)), WRONG, "stop", "stop"),
+    (Foreign("the context window is too small", status_code=400), UNFIT, "fallback", "fallback"),
+    (Foreign(status_code=200), PASSING, "retry", "fallback"),
+    (Foreign(status_code="401"), PASSING, "retry", "fallback"),
+    (Foreign(code=None, response=None), PASSING, "retry", "fallback"),
+    (RecordedError("HTTPError", "no", status_code=422), WRONG, "stop", "stop"),
+]
+
+
+@pytest.mark.parametrize(("exception", "kind", "with_tries_left", "without"), TABLE, ids=lambda value: repr(value))
+def test_each_row_of_the_table(exception: Exception, kind: FailureKind, with_tries_left: str, without: str) -> None:
+    """Each exception is of its row's kind, and what follows it is what the row says."""
+    policy = RetryPolicy(max_attempts=3)
+    assert classify(exception) is kind
+    for attempts, follows in ((1, with_tries_left), (2, with_tries_left), (3, without)):
+        decision = policy.decide(exception, attempts_of_provider=attempts, content_started=False, random=lambda: 1.0)
+        assert decision.next_step == follows
+        assert (decision.wait_for > 0) is (follows == "retry")
+
+
+@pytest.mark.parametrize("exception", [row[0] for row in TABLE], ids=lambda value: repr(value))
+def test_after_content_the_run_stops(exception: Exception) -> None:
+    """A failure after content ends the run, whatever it is and however many tries are left."""
+    decision = RetryPolicy(max_attempts=9).decide(
+        exception, attempts_of_provider=1, content_started=True, random=lambda: 1.0
+    )
+    assert decision == Decision("stop")
+
+
+@pytest.mark.parametrize(("max_attempts", "asked"), [(-1, 1), (0, 1), (1, 1), (5, 5)])
+def test_a_provider_is_asked_so_often_and_at_least_once(max_attempts: int, asked: int) -> None:
+    """``max_attempts`` is how often one provider is asked; it is asked once in any case."""
+    policy = RetryPolicy(max_attempts=max_attempts)
+    steps = [
+        policy.decide(ValueError(), attempts_of_provider=n, content_started=False, random=lambda: 0.5).next_step
+        for n in range(1, 10)
+    ]
+    assert steps.index("fallback") + 1 == asked
+
+
+@pytest.mark.parametrize(("chance", "waits"), [(1.0, [0.5, 1.0, 2.0, 3.0, 3.0]), (0.5, [0.25, 0.5, 1.0, 1.5, 1.5])])
+def test_waits_are_doubled_up_to_the_longest(chance: float, waits: list[float]) -> None:
+    """The longest wait is doubled each time up to ``backoff_max``, and chance says how much of it is waited."""
+    policy = RetryPolicy(max_attempts=9, backoff_initial=0.5, backoff_max=3.0)
+    found = [
+        policy.decide(ValueError(), attempts_of_provider=n, content_started=False, random=lambda: chance).wait_for
+        for n in range(1, 6)
+    ]
+    assert found == waits
+
+
+def test_a_wait_never_grows_beyond_what_a_float_can_hold() -> None:
+    """The hundred thousandth retry is waited for as long as the tenth."""
+    assert RetryPolicy(backoff_max=8.0).backoff(100_000) == 8.0
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "decision"),
+    [
+        (0, Decision("retry", 0.0)),
+        (7, Decision("retry", 7.0)),
+        (30, Decision("retry", 30.0)),
+        (30.5, Decision("fallback")),
+        (86400, Decision("fallback")),
+    ],
+)
+@pytest.mark.parametrize("kind", [RateLimitError, ServerError])
+def test_what_the_provider_said_is_waited_for_exactly(kind: Any, retry_after: float, decision: Decision) -> None:
+    """``retry_after`` within the cap is waited for without jitter; beyond it the next provider is asked at once."""
+    exception = kind("no", status_code=429, retry_after=retry_after)
+    policy = RetryPolicy(max_attempts=3, retry_after_max=30.0)
+    found = policy.decide(exception, attempts_of_provider=1, content_started=False, random=lambda: 0.123)
+    assert found == decision
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("1.5", 1.5),
+        ("-3", 0.0),
+        ("Wed, 21 Oct 2026 12:00:30 GMT", 30.0),
+        ("Wed, 21 Oct 2026 11:00:00 GMT", 0.0),
+        ("Wed, 21 Oct 2026 14:00:30 +0200", 30.0),
+        ("Wed, 21 Oct 2026 12:00:30 -0000", 30.0),
+        ("Wednesday, 21-Oct-26 12:00:30 GMT", 30.0),
+        ("soon", None),
+        ("", None),
+        ("Wed, 99 Foo 2026", None),
+        ("Wed, 21 Oct 2026 12:00:30 +99999999999", None),
+        ("nan", None),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_a_retry_after_header_is_seconds_or_a_date(value: Any, seconds: float | None) -> None:
+    """Both forms of the header are read, and what is neither is as if it were not there."""
+    assert parse_retry_after(value, NOON) == seconds
+
+
+@given(st.text())
+def test_no_header_can_do_harm(value: str) -> None:
+    """Whatever a server sends, the outcome is None or a number of seconds that is not negative."""
+    seconds = parse_retry_after(value, NOON)
+    assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("exception", "seconds"),
+    [
+        (Foreign(retry_after=3), 3.0),
+        (Foreign(retry_after=-3), 0.0),
+        (Foreign(retry_after="3"), None),
+        (Foreign(retry_after=True), None),
+        (Foreign(response=response(429, retry_after="3")), 3.0),
+        (Foreign(response=response(429, Retry_After="3")), 3.0),
+        (Foreign(response=response(429, retry_after=3)), 3.0),
+        (Foreign(response=response(429, retry_after_ms="1500", retry_after="9")), 1.5),
+        (Foreign(response=response(429, retry_after_ms="x", retry_after="9")), 9.0),
+        (Foreign(response=response(429)), None),
+        (Foreign(response=SimpleNamespace(status_code=429, headers=None)), None),
+        (Foreign(response=None), None),
+        (Foreign(status=429, headers={"Retry-After": "4"}), 4.0),
+        (Foreign(), None),
+        (ServerError("no", retry_after=2.0), 2.0),
+    ],
+)
+def test_foreign_exceptions_say_when_to_come_back(exception: Exception, seconds: float | None) -> None:
+    """``retry_after`` of the exception counts first, then the headers of its response, or its own."""
+    assert retry_after_of(exception) == seconds
+
+
+def test_a_date_far_away_leads_to_the_next_provider() -> None:
+    """A foreign 429 with a date beyond the cap is not waited for."""
+    exception = Foreign(response=response(429, retry_after="Fri, 31 Dec 9999 23:59:59 GMT"))
+    policy = RetryPolicy(max_attempts=3)
+    decision = policy.decide(exception, attempts_of_provider=1, content_started=False, random=lambda: 1.0)
+    assert decision == Decision("fallback")
+
+
+def test_a_policy_is_a_value() -> None:
+    """Two policies with the same numbers are equal, and none can be changed."""
+    assert RetryPolicy(max_attempts=2) == RetryPolicy(max_attempts=2)
+    with pytest.raises(AttributeError):
+        RetryPolicy().max_attempts = 3  # type: ignore[misc]
