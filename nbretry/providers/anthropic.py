@@ -44,7 +44,7 @@ class AnthropicProvider(SDKProvider):
     """
 
     package = "anthropic"
-    modules = ("anthropic.resources.messages",)
+    modules = ("anthropic.resources.messages.messages",)
     default_base_url = "https://api.anthropic.com"
     base_url_variable = "ANTHROPIC_BASE_URL"
 
@@ -92,6 +92,7 @@ class AnthropicProvider(SDKProvider):
             max_tokens=max_tokens or self.max_tokens,
             stream=ask.stream,
             extra_body=parameters,
+            timeout=self._timeout(ask),
             **ask.extra,
         )
 

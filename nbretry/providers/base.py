@@ -264,6 +264,8 @@ def _function_of(
     """
     if isinstance(provider, NamedProvider):
         provider = provider.provider
+    while isinstance(provider, NamedProvider):
+        provider = provider.provider
     accessor, other = accessors
     methods = [(name, getattr(provider, name, None)) for name in names[1:]]
     given = _given_by(provider, accessor)

@@ -120,8 +120,9 @@ async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
             notify(ended)
 
     context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(pump,), name="nbretry-provider", daemon=True).start()
+    thread = threading.Thread(target=context.run, args=(pump,), name="nbretry-provider", daemon=True)
     try:
+        thread.start()  # in here, as an interrupt may come while the thread starts
         while True:
             while buffer:
                 chunk, exception = buffer.popleft()
@@ -159,6 +160,8 @@ def _iterate_async(result: Any) -> Iterator[Any]:
         room = asyncio.Semaphore(_READ_AHEAD)
         running.update(loop=asyncio.get_running_loop(), task=asyncio.current_task(), room=room)
         started.set()
+        if stopped.is_set():
+            return close(result)
         chunks = as_async_iterator(result)
         try:
             async for chunk in chunks:
@@ -185,8 +188,8 @@ def _iterate_async(result: Any) -> Iterator[Any]:
 
     context = contextvars.copy_context()
     thread = threading.Thread(target=context.run, args=(run,), name="nbretry-loop", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while True:
             try:
                 # A bound, as an unbounded wait cannot be interrupted from the keyboard on every system.
@@ -204,9 +207,9 @@ def _iterate_async(result: Any) -> Iterator[Any]:
     finally:
         if not sys.is_finalizing():  # no other thread runs any more while the interpreter ends
             stopped.set()
-            started.wait()
-            _call_in_loop(running, lambda: running["task"].cancel())
-            thread.join(_CLOSING_PATIENCE)
+            if started.wait(_CLOSING_PATIENCE):
+                _call_in_loop(running, lambda: running["task"].cancel())
+                thread.join(_CLOSING_PATIENCE)
 
 
 def _call_in_loop(running: dict[str, Any], callback: Callable[[], Any]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Hashable
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["AsyncClients", "SyncClients", "http_client", "is_loopback"]
+__all__ = ["AsyncClients", "SyncClients", "http_client", "is_loopback", "tls_context"]
 
 
 class SyncClients:
@@ -90,13 +90,15 @@ def http_client(sdk: Any, url: str, *, asynchronous: bool) -> Any:
     machine the environment's proxy is not used, which could not reach it.
     """
     kind = sdk.DefaultAsyncHttpxClient if asynchronous else sdk.DefaultHttpxClient
-    # The SDK's class derives from its HTTP library's, which is httpx or httpx2.
-    library = next(base.__module__ for base in kind.__mro__ if base.__module__.startswith("httpx"))
-    return kind(verify=_tls_context(library.partition(".")[0]), trust_env=not is_loopback(url))
+    return kind(verify=tls_context(sdk), trust_env=not is_loopback(url))
 
 
 @functools.cache
-def _tls_context(library: str) -> ssl.SSLContext:
+def tls_context(sdk: Any) -> ssl.SSLContext:
+    """The TLS context of all clients of an SDK, as its HTTP library makes it; the first call takes 0.1 s."""
+    # The SDK's client derives from its HTTP library's, which is httpx or httpx2.
+    modules = (base.__module__ for base in sdk.DefaultHttpxClient.__mro__)
+    library = next(module.partition(".")[0] for module in modules if module.startswith("httpx"))
     context: ssl.SSLContext = importlib.import_module(library).create_ssl_context()
     return context
 

@@ -34,7 +34,7 @@ class OpenAIProvider(SDKProvider):
     """
 
     package = "openai"
-    modules = ("openai.resources.chat.completions",)
+    modules = ("openai.resources.chat.chat",)
     default_base_url = "https://api.openai.com/v1"
     base_url_variable = "OPENAI_BASE_URL"
 
@@ -84,7 +84,12 @@ class OpenAIProvider(SDKProvider):
             parameters.setdefault("max_completion_tokens", parameters.pop("max_tokens"))
         # In the body as they are: the SDK then takes parameters that only this endpoint knows as well as its own.
         return client.chat.completions.with_streaming_response.create(
-            model=ask.model, messages=ask.messages, stream=ask.stream, extra_body=parameters, **ask.extra
+            model=ask.model,
+            messages=ask.messages,
+            stream=ask.stream,
+            extra_body=parameters,
+            timeout=self._timeout(ask),
+            **ask.extra,
         )
 
     def _reader(self, ask: Ask) -> AnswerReader:

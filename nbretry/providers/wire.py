@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry.providers.base import BaseProvider, resolve_model
-from nbretry.providers.clients import AsyncClients, SyncClients, http_client, is_loopback
+from nbretry.providers.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
 from nbretry.providers.reader import AnswerReader
 from nbretry.providers.translate import Asked, is_transport_error, translate
 from nbretry.redaction import mask, remember_secret
@@ -54,7 +54,7 @@ class Ask:
         messages: the conversation.
         stream: whether the answer is wanted in pieces.
         parameters: everything else that goes into the request's body.
-        extra: the SDK's own options for one request: ``extra_headers``, ``extra_query``, ``timeout``.
+        extra: the SDK's own options for one request: ``extra_headers`` and ``extra_query``.
         timeout: seconds without anything new that are allowed.
     """
 
@@ -149,7 +149,6 @@ class SDKProvider(BaseProvider):
         Raises:
             ProviderError: one of its classes, with the SDK's exception as ``__cause__``.
         """
-        self._load()
         ask = self._ask(model, messages, stream, options)
         client = self._sync_clients.get(ask.endpoint)
         while True:
@@ -175,11 +174,10 @@ class SDKProvider(BaseProvider):
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> AsyncGenerator[Any, None]:
         """Ask, for code in an event loop; otherwise as `stream_chunks`. Cancelling closes the connection."""
+        ask = self._ask(model, messages, stream, options)
         if any(module not in sys.modules for module in self.modules):
             # Half a second for an SDK's import, in which the loop would answer nobody.
-            await asyncio.to_thread(self._load)
-        self._load()
-        ask = self._ask(model, messages, stream, options)
+            await asyncio.to_thread(lambda: tls_context(self._load()))
         client = await self._async_clients.get(ask.endpoint)
         while True:
             reader = self._reader(ask)
@@ -223,9 +221,12 @@ class SDKProvider(BaseProvider):
         endpoint = Endpoint(url, self._key(given.pop("api_key", None), url))
         timeout = float(given.pop("timeout", self.timeout))
         extra: dict[str, Any] = {key: given.pop(key) for key in ("extra_headers", "extra_query") if key in given}
-        extra["timeout"] = self._load().Timeout(timeout, connect=min(self.connect_timeout, timeout))
         given |= given.pop("extra_body", {})
         return Ask(endpoint, resolve_model(self, model), messages, stream, given, extra, timeout)
+
+    def _timeout(self, ask: Ask) -> Any:
+        """The timeouts of a request, as its HTTP library has them."""
+        return self._load().Timeout(ask.timeout, connect=min(self.connect_timeout, ask.timeout))
 
     def _key(self, given: str | None, url: str) -> str:
         key = given or self._api_key or os.environ.get(self._key_variable or "")

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["safe_markdown"]
 
-_TAG = re.compile(r"<(?=[A-Za-z][A-Za-z0-9-]*(?:[\s/>]|$)|/|!|\?)", re.MULTILINE)
+_TAG = re.compile(r"<(?=[A-Za-z/!?])(?!(?:https?://|mailto:)[^\s<>]*>|[\w.+-]+@[\w.-]+>)", re.IGNORECASE)
 _IMAGE = re.compile(r"!(?=\[)")
 _HARMLESS = r"\s*+<?+(?:https?://|mailto:|[^\s:&\\<>()]*+(?=[\s)>]|$))"
 _LINK = re.compile(rf"(?<=\])\((?!{_HARMLESS})")
 _LINK_DEFINITION = re.compile(rf"(?<=\]):(?!{_HARMLESS})")
-_AUTOLINK = re.compile(r"<(?=[A-Za-z][A-Za-z0-9+.-]*:)(?!https?://|mailto:)", re.IGNORECASE)
+_MATH = re.compile(r"(?<!\\)\$\$.*?(?<!\\)\$\$|\\\\\[.*?\\\\\]|\\begin\{([a-z]*\*?)\}.*?\\end\{\1\}", re.DOTALL)
+_MATH_BEGIN = re.compile(r"\$|\\\\[(\[]|\\begin\{")
+_MATH_END = re.compile(r"\$|\\\\[)\]]|\\end\{")
+_TAG_AT_LINE_START = re.compile(r"\n[\s>]*<")  # begins a block of HTML, and so ends the code span before it
 _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 
 
@@ -39,23 +42,33 @@ def safe_markdown(text: str) -> str:
     lines = re.split(r"(?<=\n)", text)  # not splitlines: for Markdown only a line feed ends a line
     safe: list[str] = []
     done = 0
-    for first, last, is_code in _blocks(text, len(lines)):
+    for first, last, is_code in _blocks(text, lines):
         safe.append(_escape("".join(lines[done:first])))
         block = "".join(lines[first:last])
         safe.append(block if is_code else _escape_outside_code_spans(block))
         done = last
     safe.append(_escape("".join(lines[done:])))
-    return "".join(safe)
+    result = "".join(safe)
+    # Once more as viewers see it that take out mathematics first, which may begin in the text and end in the code.
+    return _escape(text) if _has_html(result) or _has_html(_MATH.sub("math", result)) else result
 
 
-def _blocks(text: str, lines: int) -> list[tuple[int, int, bool]]:
+def _has_html(text: str) -> bool:
+    tokens = _html_parser().parse(text)
+    inline = (child for token in tokens for child in token.children or [])
+    return any(token.type in ("html_block", "html_inline") for token in (*tokens, *inline))
+
+
+def _blocks(text: str, lines: list[str]) -> list[tuple[int, int, bool]]:
     """Line ranges of the leaf blocks, in order, with whether each is a code block."""
     blocks: list[tuple[int, int, bool]] = []
     for token in _parser().parse(text):
         if token.map and token.type in ("fence", "code_block", "inline"):
-            first, last = token.map[0], min(token.map[1], lines)
+            first, last = token.map[0], min(token.map[1], len(lines))
             if not blocks or first >= blocks[-1][1]:
-                blocks.append((first, last, token.type != "inline"))
+                # Viewers do not agree on what a tab makes code.
+                is_code = token.type == "fence" or (token.type == "code_block" and "\t" not in "".join(lines[first:last]))
+                blocks.append((first, last, is_code))
     return blocks
 
 
@@ -68,7 +81,9 @@ def _escape_outside_code_spans(block: str) -> str:
         return _escape(block)
     for span in spans:
         safe.append(_escape(block[done : span.start()]))
-        safe.append(span.group())
+        done = span.start()
+        broken = _TAG_AT_LINE_START.search(span[0]) or (_MATH_END.search(span[0]) and _MATH_BEGIN.search(block[:done]))
+        safe.append(_escape(span[0]) if broken else span[0])
         done = span.end()
     safe.append(_escape(block[done:]))
     return "".join(safe)
@@ -76,7 +91,6 @@ def _escape_outside_code_spans(block: str) -> str:
 
 _ESCAPES = {
     _TAG: "&lt;",
-    _AUTOLINK: "&lt;",
     _IMAGE: "&#33;",
     _LINK: "&#40;",
     _LINK_DEFINITION: "&#58;",
@@ -90,7 +104,15 @@ def _escape(text: str) -> str:
 
 
 @cache
-def _parser() -> MarkdownIt:
+def _html_parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     return MarkdownIt("commonmark").enable("table")
+
+
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    # Without HTML, as there is none once it is escaped: it would make blocks of its own, with other code in them.
+    return MarkdownIt("commonmark").enable("table").disable(["html_block", "html_inline"])

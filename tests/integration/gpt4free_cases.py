@@ -25,22 +25,24 @@ import g4f  # noqa: E402
 from g4f import debug  # noqa: E402
 from g4f.client import AsyncClient, ChatCompletion, ChatCompletionChunk, Client  # noqa: E402
 from g4f.errors import ResponseError  # noqa: E402
-from g4f.providers.base_provider import (  # noqa: E402
-    AbstractProvider,
-    AsyncAuthedProvider,
-    AsyncGeneratorProvider,
-    AsyncProvider,
-    ProviderModelMixin,
-)
-from g4f.providers.response import (  # noqa: E402
-    AuthResult,
-    FinishReason,
-    ImageResponse,
-    ProviderInfo,
-    Reasoning,
-    Usage,
-)
+from g4f.providers.base_provider import AsyncGeneratorProvider  # noqa: E402
+from g4f.providers.response import FinishReason, ImageResponse, ProviderInfo, Reasoning, Usage  # noqa: E402
 from g4f.providers.retry_provider import IterListProvider as TheirIterListProvider  # noqa: E402
+from gpt4free_mocks import (  # noqa: E402
+    AuthedMock,
+    CoroutineMock,
+    EchoMock,
+    ModelMock,
+    Paints,
+    Raises,
+    StreamMock,
+    SyncClassMock,
+    SyncMock,
+    SyncRaises,
+    TellsAll,
+    TellsAndFails,
+    YieldsNone,
+)
 
 from nbretry.answer import fold  # noqa: E402
 from nbretry.errors import EmptyResponseError, RetryProviderError  # noqa: E402
@@ -48,125 +50,6 @@ from nbretry.providers import IterListProvider, RetryProvider  # noqa: E402
 
 debug.version_check = False
 HELLO = [{"role": "user", "content": "Hello"}]
-
-
-class SyncMock(AbstractProvider):
-    working = True
-
-    def create_completion(model, messages, stream, **kwargs):  # type: ignore[no-untyped-def]  # noqa: N805
-        yield "Mock"
-
-
-class SyncClassMock(AbstractProvider):
-    working = True
-
-    @classmethod
-    def create_completion(cls, model: str, messages: Any, **kwargs: Any) -> Any:
-        yield "Mo"
-        yield "ck"
-
-
-class CoroutineMock(AsyncProvider):
-    working = True
-
-    @classmethod
-    async def create_async(cls, model: str, messages: Any, **kwargs: Any) -> str:
-        return "Mock"
-
-
-class StreamMock(AsyncGeneratorProvider):
-    working = True
-
-    @classmethod
-    async def create_async_generator(cls, model: str, messages: Any, stream: bool = True, **kwargs: Any) -> Any:
-        yield "Mo"
-        await asyncio.sleep(0)
-        yield "ck"
-
-
-class AuthedMock(AsyncAuthedProvider):
-    working = True
-
-    @classmethod
-    async def on_auth_async(cls, **kwargs: Any) -> Any:
-        yield AuthResult(token="t")
-
-    @classmethod
-    async def create_authed(cls, model: str, messages: Any, auth_result: Any, **kwargs: Any) -> Any:
-        yield "Mock"
-
-
-class EchoMock(AsyncGeneratorProvider):
-    working = True
-
-    async def create_async_generator(model, messages, stream, **kwargs):  # type: ignore[no-untyped-def]  # noqa: N805
-        for message in messages:
-            yield message["content"]
-
-
-class ModelMock(AsyncGeneratorProvider, ProviderModelMixin):
-    working = True
-    default_model = "house"
-    model_aliases = {"big": "big-2026"}  # noqa: RUF012 (as gpt4free's own providers are written)
-
-    @classmethod
-    async def create_async_generator(cls, model: str, messages: Any, **kwargs: Any) -> Any:
-        yield model
-
-
-class SyncRaises(AbstractProvider):
-    working = True
-
-    @classmethod
-    def create_completion(cls, model: str, messages: Any, stream: bool, **kwargs: Any) -> Any:
-        raise RuntimeError(cls.__name__)
-        yield ""
-
-
-class Raises(AsyncGeneratorProvider):
-    working = True
-
-    @classmethod
-    async def create_async_generator(cls, model: str, messages: Any, stream: bool, **kwargs: Any) -> Any:
-        raise ResponseError(cls.__name__)
-        yield ""
-
-
-class YieldsNone(AsyncGeneratorProvider):
-    working = True
-
-    async def create_async_generator(model, messages, stream, **kwargs):  # type: ignore[no-untyped-def]  # noqa: N805
-        yield None
-
-
-class TellsAll(AsyncGeneratorProvider):
-    working = True
-
-    @classmethod
-    async def create_async_generator(cls, model: str, messages: Any, **kwargs: Any) -> Any:
-        yield ProviderInfo(name="Behind", model="behind-2026", url=None, label=None)
-        yield Reasoning("hm")
-        yield "Mock"
-        yield Usage(prompt_tokens=3, completion_tokens=1, total_tokens=4)
-        yield FinishReason("length")
-
-
-class TellsAndFails(AsyncGeneratorProvider):
-    working = True
-
-    @classmethod
-    async def create_async_generator(cls, model: str, messages: Any, **kwargs: Any) -> Any:
-        yield ProviderInfo(name="Behind", model="behind-2026", url=None, label=None)
-        yield FinishReason("stop")
-        raise RuntimeError("told, but said nothing")
-
-
-class Paints(AsyncGeneratorProvider):
-    working = True
-
-    @classmethod
-    async def create_async_generator(cls, model: str, messages: Any, stream: bool = True, **kwargs: Any) -> Any:
-        yield ImageResponse("http://localhost/image.png", "a picture")
 
 
 ALL_KINDS = [SyncMock, SyncClassMock, CoroutineMock, StreamMock, AuthedMock]
@@ -178,6 +61,17 @@ def ours(*providers: Any, **options: Any) -> RetryProvider:
 
 async def read(stream: Any) -> list[Any]:
     return [chunk async for chunk in stream]
+
+
+async def failure_of(ask: Callable[[], Any]) -> RetryProviderError:
+    """What asking raises, where nobody can answer."""
+    try:
+        outcome = ask()
+        if inspect.isawaitable(outcome):
+            await outcome
+    except RetryProviderError as error:
+        return error
+    raise AssertionError("nobody can have answered")
 
 
 def text_of(chunks: list[Any]) -> str:
@@ -211,15 +105,10 @@ def case_they_fall_back() -> None:
 
 async def case_all_attempts_are_kept() -> None:
     """Where all of theirs fail, the error has a line and an exception for each."""
-    try:
-        await ours(SyncRaises, Raises, YieldsNone).answer("m", HELLO)
-    except RetryProviderError as error:
-        assert [a.provider for a in error.attempts] == ["SyncRaises", "Raises", "YieldsNone"]
-        kinds = [type(e) for e in error.exceptions.values()]
-        assert kinds == [RuntimeError, ResponseError, EmptyResponseError]
-        assert "SyncRaises: RuntimeError: SyncRaises\nRaises: ResponseError: Raises\n" in str(error)
-    else:
-        raise AssertionError("nobody can have answered")
+    error = await failure_of(lambda: ours(SyncRaises, Raises, YieldsNone).answer("m", HELLO, stream=False))
+    assert [a.provider for a in error.attempts] == ["SyncRaises", "Raises", "YieldsNone"]
+    assert [type(e) for e in error.exceptions.values()] == [RuntimeError, ResponseError, EmptyResponseError]
+    assert "SyncRaises: RuntimeError: SyncRaises\nRaises: ResponseError: Raises\n" in str(error)
 
 
 async def case_streaming_is_asked_for_of_those_who_can() -> None:
@@ -330,34 +219,26 @@ async def case_their_async_client_streaming() -> None:
 
 async def case_their_client_stops_early() -> None:
     """Where their client has enough, after ``max_tokens``, it stops in the middle of our stream."""
-    messages = [{"role": "user", "content": word} for word in ("You ", "You ", "Never ")]
+    messages = [{"role": "user", "content": word} for word in ("One", "Two", "Never")]
     client = AsyncClient(provider=ours(EchoMock, EchoMock))
     chunks = await read(client.chat.completions.create(messages, "Hello", stream=True, max_tokens=2))
-    assert _deltas(chunks) == ["You ", "You "]
+    assert _deltas(chunks) == ["One", "Two"]
     assert len(chunks) == 3
     sync = list(Client(provider=ours(EchoMock)).chat.completions.create(messages, "m", stream=True, max_tokens=2))
-    assert _deltas(sync) == ["You ", "You "]
+    assert _deltas(sync) == ["One", "Two"]
 
 
 async def case_their_clients_fail_with_our_error() -> None:
     """Where everybody fails, their clients raise our error."""
     chain = ours(SyncRaises, Raises)
+    client, async_client = Client(provider=chain), AsyncClient(provider=chain)
     for ask in (
-        lambda: Client(provider=chain).chat.completions.create(HELLO, ""),
-        lambda: list(Client(provider=chain).chat.completions.create(HELLO, "", stream=True, ignore_stream=True)),
+        lambda: client.chat.completions.create(HELLO, ""),
+        lambda: list(client.chat.completions.create(HELLO, "", stream=True, ignore_stream=True)),
+        lambda: async_client.chat.completions.create(HELLO, ""),
+        lambda: read(async_client.chat.completions.create(HELLO, "", stream=True, ignore_stream=True)),
     ):
-        try:
-            ask()
-        except RetryProviderError as error:
-            assert len(error.attempts) == 2  # noqa: PT017 (no pytest here)
-        else:
-            raise AssertionError("nobody can have answered")
-    try:
-        await AsyncClient(provider=chain).chat.completions.create(HELLO, "")
-    except RetryProviderError as error:
-        assert len(error.attempts) == 2  # noqa: PT017 (no pytest here)
-    else:
-        raise AssertionError("nobody can have answered")
+        assert len((await failure_of(ask)).attempts) == 2
 
 
 async def case_their_single_retry_is_ours() -> None:

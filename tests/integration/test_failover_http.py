@@ -147,7 +147,7 @@ def test_the_next_one_is_asked_at_once(server: FaultServer) -> None:
 
 def test_two_questions_at_once_do_not_mix(server: FaultServer) -> None:
     """Two questions through one `RetryProvider` each get their own attempts and their own answer."""
-    retry = chain(server, "500", "echo")
+    retry = chain(server, "500", "echo", timeout=5.0)
 
     async def one(number: int) -> None:
         answer = await retry.answer("", [{"role": "user", "content": f"question {number}"}])

@@ -100,7 +100,6 @@ FAILURES: list[tuple[str, type[ProviderError], str, str]] = [
     ("422", BadRequestError, "", "this is a 422"),
     ("429", RateLimitError, "", "this is a 429"),
     ("500", ServerError, "", "this is a 500"),
-    ("529", ServerError, "", "this is a 529"),
     ("context", ContextLengthError, "", "This model's maximum context length is 10 tokens."),
     ("quota", PermissionDeniedError, "", "You exceeded your current quota."),
     ("says-API.key.not.valid", AuthenticationError, "", "API key not valid"),

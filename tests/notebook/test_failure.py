@@ -173,6 +173,7 @@ def test_no_secret_is_saved(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.xfail(strict=True, reason="Answer and Attempt do not mask what they print yet")
 def test_no_secret_in_a_printed_record(tmp_path: Path) -> None:
     """A key is masked where Python prints an answer or its attempts, as within a list."""
     assert_masked(
@@ -184,6 +185,7 @@ def test_no_secret_in_a_printed_record(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.xfail(strict=True, reason="the line of Run.next_attempt does not mask the model's name yet")
 def test_no_secret_in_the_log(tmp_path: Path) -> None:
     """A key is masked in the lines that nbretry logs."""
     noisy = "import logging, sys\nlogging.basicConfig(level=logging.DEBUG, stream=sys.stdout)"

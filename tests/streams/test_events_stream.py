@@ -29,7 +29,8 @@ from nbretry.events import (
     from_json,
     to_json,
 )
-from nbretry.providers import IterListProvider, RetryProvider
+from nbretry.providers import BaseProvider, IterListProvider, RetryProvider
+from nbretry.providers.base import NamedProvider
 from nbretry.types import FinishReason, Reasoning, ResponseInfo, Status, Usage
 
 NO = ValueError("no")
@@ -226,6 +227,30 @@ def test_foreign_strings_and_chunks_are_text_where_they_are_content() -> None:
     assert type(texts[0]) is str
 
 
+def test_chunks_of_gpt4free_are_understood_by_their_names() -> None:
+    """Chunk types named as gpt4free's are told as reasoning, usage and so on, without its package."""
+    told = [
+        ("ProviderInfo", {"name": "Behind", "model": "m-2026"}),
+        ("Reasoning", {"token": "hm"}),
+        ("Reasoning", {"token": None, "status": "thinking"}),
+        ("Usage", {"prompt_tokens": 7, "completion_tokens": 2}),
+        ("FinishReason", {"reason": "length"}),
+    ]
+    chunks = [type(name, (), attributes)() for name, attributes in told]
+    answer = fold(events_of(RetryProvider([provider("A", [*chunks, "text"])]))[0])
+    assert (answer.text, answer.reasoning, answer.finish_reason) == ("text", "hm", "length")
+    assert (answer.usage, answer.model, answer.provider) == (Usage(7, 2), "m-2026", "A → Behind")
+
+
+@pytest.mark.parametrize(
+    ("usage", "total"),
+    [(Usage(7, 2), 9), (Usage(7, None), 7), (Usage(None, 2), 2), (Usage(), None)],
+)
+def test_the_tokens_of_an_answer_are_added_up(usage: Usage, total: int | None) -> None:
+    """``total_tokens`` is the sum of what is known, and None where nothing is; as text each such chunk is empty."""
+    assert (usage.total_tokens, str(usage)) == (total, "")
+
+
 def test_closing_the_events_closes_the_provider() -> None:
     """Closing the stream of events half-way closes the provider's stream, and nobody else is asked."""
     a, b = provider("A", ["a", "b"], method="create_async_generator"), provider("B", ["b"])
@@ -251,6 +276,19 @@ def test_who_answers_inside_a_nested_provider_is_told(method: str) -> None:
     assert (attempt.provider, attempt.passed_to) == ("RetryProvider", "IterListProvider → Leaf")
     assert (attempt.model, attempt.request_id, answer.usage) == ("leaf-2026", "req-1", Usage(1, 2))
     assert answer.provider == "RetryProvider → IterListProvider → Leaf"
+
+
+@pytest.mark.parametrize("method", METHODS[:2])
+@pytest.mark.parametrize("base", [object, BaseProvider])
+def test_another_name_changes_nothing_else(method: str, base: type) -> None:
+    """A provider under another name tells the same about its answer, nested or not, and is called by that name."""
+    written = vars(provider("A", TELLING, method=method))[method]
+    named = NamedProvider("twice", NamedProvider("once", type("A", (base,), {method: written})))
+    for asked, path in ((named, "twice"), (NamedProvider("outer", RetryProvider([named])), "outer → twice")):
+        answer = fold(events_of(RetryProvider([asked]))[0])
+        assert (answer.text, answer.usage, answer.finish_reason) == ("Hello", Usage(7, 2), "stop")
+        assert (answer.provider, answer.model) == (path, "m-2026")
+    assert list(RetryProvider([named]).create_completion("m", HELLO)) == ["Hel", "lo"]
 
 
 def test_the_failures_of_a_provider_that_passes_on_are_filed_under_its_own_name() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from providers import HELLO, METHODS, Listen, listen_async, listen_sync, provider
@@ -163,6 +165,65 @@ def test_one_of_the_two_create_functions_is_enough(listen: Listen) -> None:
     assert listen(RetryProvider([OnlyAccessor])).chunks == ["made"]
 
 
+class Proxy:
+    """Has nothing of its own: each attribute is looked up where it is asked for."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+
+@pytest.mark.parametrize("kind", [Bare, BareAsync(), BareCoroutine, own_create_function(Bare)])
+def test_a_proxy_of_a_provider_is_a_provider(listen: Listen, kind: Any) -> None:
+    """The methods may be found by ``__getattr__`` alone, and so may the two create functions."""
+    text = listen(RetryProvider([Proxy(kind)])).text
+    assert text.startswith(("bare", "from the "))
+
+
+def test_a_configured_mock_is_a_provider() -> None:
+    """A mock whose create functions are configured, as tests for gpt4free have them, is called through those."""
+
+    async def function(model: str, messages: Any, **options: Any) -> Any:
+        yield f"{model} async"
+
+    mock = MagicMock()
+    mock.get_create_function.return_value = lambda model, messages, **options: iter([f"{model} sync"])
+    mock.get_async_create_function.return_value = function
+    assert listen_sync(RetryProvider([mock]), "m").chunks == ["m sync"]
+    assert asyncio.run(listen_async(RetryProvider([mock]), "m")).chunks == ["m async"]
+
+
+def test_a_create_function_that_cannot_be_called_is_a_failure(listen: Listen) -> None:
+    """A provider whose accessor gives no function fails with a message that says so."""
+
+    class Broken(Bare):
+        get_create_function = get_async_create_function = staticmethod(lambda: "nothing")
+
+    assert "Broken gives nothing that can be called: 'nothing'" in str(listen(RetryProvider([Broken])).error)
+
+
+def test_an_attribute_that_cannot_be_called_is_no_method(listen: Listen) -> None:
+    """A method that a class has taken away by setting it to None is as if it were not there."""
+
+    class Without(Bare):
+        create_async_generator = None
+        create_async = None
+
+    assert listen(RetryProvider([Without])).chunks == ["bare"]
+
+
+def test_a_wrapped_synchronous_method_does_not_hold_up_the_loop() -> None:
+    """`create_completion` runs in a thread whatever its function is called, as a decorator may have renamed it."""
+
+    def renamed(model: str, messages: Any, **options: Any) -> Any:
+        return [threading.current_thread().name]
+
+    wrapped = type("Wrapped", (), {"create_completion": staticmethod(renamed)})
+    assert asyncio.run(listen_async(RetryProvider([wrapped]))).chunks == ["nbretry-provider"]
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("on", ["class", "instance"])
 def test_base_provider_fills_in_the_other_methods(method: str, on: str) -> None:
@@ -176,7 +237,9 @@ def test_base_provider_fills_in_the_other_methods(method: str, on: str) -> None:
 
     assert list(made.create_completion("", HELLO)) == ["Hello"]
     assert asyncio.run(ask()) == (["Hello"], "Hello")
-    assert list(made.get_create_function()("", HELLO)) == ["Hello"]
+    assert list(made.get_create_function()("", HELLO)) == list(made.create_function("", HELLO)) == ["Hello"]
+    assert made.get_async_create_function() == made.create_async_generator
+    assert made.get_dict() == {"name": "Derived", "url": None, "label": None}
     assert (made.working, made.supports_stream, made.get_parent()) == (True, True, "Derived")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import sys
 import threading
+import types
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from providers import HELLO, KINDS, METHODS, Listen, VirtualClock, listen_async,
 
 from nbretry.errors import EmptyResponseError, RetryNoProviderError, RetryProviderError
 from nbretry.providers import IterListProvider, RetryProvider
+from nbretry.providers.base import is_content
 from nbretry.redaction import remember_secret
 from nbretry.types import FinishReason, Reasoning, Usage
 
@@ -83,6 +86,25 @@ def test_a_chunk_that_says_it_is_content_is_a_start(listen: Listen, chunk: Any) 
     heard = listen(RetryProvider([provider("A", [chunk, error]), provider("B", ["b"])], shuffle=False))
     assert (heard.chunks, heard.error) == ([chunk], error)
     assert listen(RetryProvider([provider("A", [chunk])])).chunks == [chunk]
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_a_module_may_say_what_is_content(listen: Listen, says: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ``is_content`` function of the module in which a chunk's type, or a base of it, is defined is asked."""
+    module = types.ModuleType("chunks_of_somebody")
+    module.is_content = lambda chunk: says  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    base = type("Base", (), {"__module__": module.__name__})
+    heard = listen(
+        RetryProvider([provider("A", [type("Derived", (base,), {})()]), provider("B", ["b"])], shuffle=False)
+    )
+    assert len(heard.chunks) == (1 if says else 2)
+
+
+def test_a_module_that_uses_our_own_judgement_says_nothing(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk type beside which our own `is_content` was imported is an ordinary foreign chunk."""
+    monkeypatch.setattr(sys.modules[__name__], "is_content", is_content, raising=False)
+    assert listen(RetryProvider([provider("A", [Chunk()]), provider("B", ["b"])], shuffle=False)).text == "b"
 
 
 def test_our_own_chunks_about_the_answer_do_not_come_out(listen: Listen) -> None:
@@ -170,24 +192,22 @@ def test_a_nested_provider_that_breaks_off_raises_what_it_was(listen: Listen) ->
 @pytest.mark.parametrize("method", ["create_completion", "create_async_generator"])
 def test_two_runs_on_one_object_do_not_mix(method: str) -> None:
     """Two runs of one object, taken turn by turn, each give their own answer and keep their own failures."""
-    words = [["one ", "two ", "three"], ["eins ", "zwei ", "drei"]]
-    chain = RetryProvider(
-        [
-            provider("Dead", [ValueError("1")], [ValueError("2")], method=method),
-            provider("Good", *words, method=method),
-        ],
-        shuffle=False,
-    )
-    first, second = (chain.create_completion("", HELLO) for _ in range(2))
+    words = {"one": ["one ", "two ", "three"], "eins": ["eins ", "zwei ", "drei"]}
+    questions = [[{"role": "user", "content": question}] for question in words]
+    good = provider("Good", method=method)
+    good.script.to_question = {question: (said,) for question, said in words.items()}
+    chain = RetryProvider([provider("Dead", [ValueError("no")], method=method), good], shuffle=False)
+    first, second = (chain.create_completion("", question) for question in questions)
     heard = [(next(first), next(second)) for _ in range(3)]
-    assert list(map(list, zip(*heard, strict=True))) == words
+    assert list(map(list, zip(*heard, strict=True))) == list(words.values())
     assert (list(first), list(second)) == ([], [])
 
     async def main() -> list[Any]:
-        chain.providers[1].script.calls.clear()
-        return await asyncio.gather(*(listen_async(chain) for _ in range(2)))
+        return await asyncio.gather(*(chain.answer("", question) for question in questions))
 
-    assert [heard.chunks for heard in asyncio.run(main())] == words
+    answers = asyncio.run(main())
+    assert [answer.text for answer in answers] == ["".join(said) for said in words.values()]
+    assert [len(answer.attempts) for answer in answers] == [2, 2]
 
 
 @pytest.mark.parametrize(("method", "on"), KINDS)

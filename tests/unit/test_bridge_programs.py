@@ -86,3 +86,44 @@ loop.close()
     )
     assert out == "[0, 1, 2, 0, 1, 2] [0, 1, 2] [0, 1, 2, 0, 1, 2]\n"
     assert err == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal to oneself is a POSIX matter")
+@pytest.mark.parametrize("call", ["hang()", "wait()"])
+def test_an_interrupt_from_the_keyboard_gets_through(call: str) -> None:
+    """Whoever waits for an asynchronous source that says nothing is interrupted at once, and the source is closed."""
+    out, err, _ = run_script(
+        f"""
+import asyncio, os, signal, threading, time
+from nbretry.providers import bridge
+
+begun = threading.Event()
+
+async def hang():
+    try:
+        begun.set()
+        await asyncio.sleep(60)
+        yield "never"
+    finally:
+        print("closed")
+
+async def wait():
+    try:
+        begun.set()
+        await asyncio.sleep(60)
+    finally:
+        print("closed")
+
+def press():
+    begun.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=press).start()
+try:
+    for chunk in bridge.as_iterator({call}):
+        print(chunk)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    )
+    assert (out, err) == ("closed\ninterrupted\n", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -135,12 +136,16 @@ def test_an_unknown_name() -> None:
 
 
 def test_the_table_loads_no_sdk() -> None:
-    """Looking a service up, and making its provider, loads neither an SDK nor its HTTP library."""
+    """Making a service's provider, and asking it without its key, loads neither an SDK nor its HTTP library."""
     program = (
         "import sys; from nbretry.providers.presets import provider_from_preset\n"
         "[provider_from_preset(name) for name in ('openai', 'anthropic', 'ollama', 'local')]\n"
+        "try: next(provider_from_preset('groq').stream_chunks('', []))\n"
+        "except Exception as error: print(error)\n"
         "print([name for name in ('openai', 'anthropic', 'httpx', 'httpx2', 'xllamacpp') if name in sys.modules])"
     )
     root = Path(nbretry.__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
-    assert done.stdout == "[]\n"
+    bare = {name: value for name, value in os.environ.items() if name != "GROQ_API_KEY"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, env=bare)
+    assert done.stdout == "GROQ_API_KEY is not set\n[]\n"
