@@ -22,6 +22,7 @@ from nbretry.errors import (
     ContextLengthError,
     NotFoundError,
     PermissionDeniedError,
+    ProviderError,
     RateLimitError,
     RetryNoProviderError,
     message_of,
@@ -107,7 +108,8 @@ def classify(exception: BaseException) -> FailureKind:
     if not isinstance(exception, APIStatusError | APIConnectionError):
         status = _status_of(exception)
         if status is None:
-            unfit = isinstance(exception, RetryNoProviderError | ConfigError)
+            # A plain ProviderError is a provider that cannot work here: a package or a file is missing.
+            unfit = isinstance(exception, RetryNoProviderError | ConfigError) or type(exception) is ProviderError
             return FailureKind.PROVIDER_UNFIT if unfit else FailureKind.PASSING
         exception = status_error(status, message_of(exception))
     match exception:

@@ -42,10 +42,10 @@ def safe_markdown(text: str) -> str:
     lines = re.split(r"(?<=\n)", text)  # not splitlines: for Markdown only a line feed ends a line
     safe: list[str] = []
     done = 0
-    for first, last, is_code in _blocks(text, lines):
+    for first, last, kind in _blocks(text, lines):
         safe.append(_escape("".join(lines[done:first])))
         block = "".join(lines[first:last])
-        safe.append(block if is_code else _escape_outside_code_spans(block))
+        safe.append(block if kind == "code" else _escape_outside_code_spans(block, kind == "table"))
         done = last
     safe.append(_escape("".join(lines[done:])))
     result = "".join(safe)
@@ -59,34 +59,47 @@ def _has_html(text: str) -> bool:
     return any(token.type in ("html_block", "html_inline") for token in (*tokens, *inline))
 
 
-def _blocks(text: str, lines: list[str]) -> list[tuple[int, int, bool]]:
-    """Line ranges of the leaf blocks, in order, with whether each is a code block."""
-    blocks: list[tuple[int, int, bool]] = []
+def _blocks(text: str, lines: list[str]) -> list[tuple[int, int, str]]:
+    """Line ranges of the leaf blocks, in order, with what each is: code, part of a table, or text."""
+    blocks: list[tuple[int, int, str]] = []
+    in_table = False
     for token in _parser().parse(text):
+        if token.type in ("table_open", "table_close"):
+            in_table = token.type == "table_open"
         if token.map and token.type in ("fence", "code_block", "inline"):
             first, last = token.map[0], min(token.map[1], len(lines))
             if not blocks or first >= blocks[-1][1]:
                 # Viewers do not agree on what a tab makes code.
                 is_code = token.type == "fence" or (token.type == "code_block" and "\t" not in "".join(lines[first:last]))
-                blocks.append((first, last, is_code))
+                blocks.append((first, last, "code" if is_code else "table" if in_table else "text"))
     return blocks
 
 
-def _escape_outside_code_spans(block: str) -> str:
+def _escape_outside_code_spans(block: str, in_table: bool) -> str:
     safe: list[str] = []
     done = 0
     spans = list(_CODE_SPAN.finditer(block))
-    expected = sum(child.type == "code_inline" for token in _parser().parse(block) for child in token.children or [])
-    if len(spans) != expected:
+    children = (child for token in _parser().parse(block) for child in token.children or [])
+    expected = [(child.markup, child.content) for child in children if child.type == "code_inline"]
+    if [(span[1], _content(span[2])) for span in spans] != expected:
         return _escape(block)
     for span in spans:
         safe.append(_escape(block[done : span.start()]))
-        done = span.start()
-        broken = _TAG_AT_LINE_START.search(span[0]) or (_MATH_END.search(span[0]) and _MATH_BEGIN.search(block[:done]))
+        broken = (
+            _TAG_AT_LINE_START.search(span[0])
+            or (in_table and "|" in span[0])  # parts cells
+            or (_MATH_END.search(span[0]) and _MATH_BEGIN.search(block[: span.start()]))
+        )
         safe.append(_escape(span[0]) if broken else span[0])
         done = span.end()
     safe.append(_escape(block[done:]))
     return "".join(safe)
+
+
+def _content(text: str) -> str:
+    """What a code span shows."""
+    text = text.replace("\n", " ")
+    return text[1:-1] if text.strip(" ") and text[0] == text[-1] == " " else text
 
 
 _ESCAPES = {

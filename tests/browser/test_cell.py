@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import PROVIDERS
+from cells import PROVIDERS
 from lab import NotebookPage, Server
 from playwright.sync_api import Page, Request, expect
 

@@ -3,64 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 import pytest
-
-from nbretry.types import FinishReason, Reasoning, ResponseInfo, Usage
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_server import FaultServer
-
-QUESTION = [{"role": "user", "content": "What is it?"}]
-
-_Chunk = TypeVar("_Chunk")
-
-
-@dataclass
-class Heard:
-    """What a provider gave: its chunks, and what it raised after them."""
-
-    chunks: list[Any] = field(default_factory=list)
-    exception: Exception | None = None
-
-    @property
-    def text(self) -> str:
-        """The content."""
-        return "".join(chunk for chunk in self.chunks if isinstance(chunk, str))
-
-    @property
-    def reasoning(self) -> str:
-        """The reasoning."""
-        return "".join(chunk.text for chunk in self.chunks if isinstance(chunk, Reasoning))
-
-    @property
-    def finish_reason(self) -> str | None:
-        """Why the model stopped."""
-        last = self._last(FinishReason)
-        return last.reason if last else None
-
-    @property
-    def usage(self) -> Usage | None:
-        """The tokens that were counted last."""
-        return self._last(Usage)
-
-    @property
-    def info(self) -> ResponseInfo | None:
-        """Who answered."""
-        return self._last(ResponseInfo)
-
-    def _last(self, kind: type[_Chunk]) -> _Chunk | None:
-        return next((chunk for chunk in reversed(self.chunks) if isinstance(chunk, kind)), None)
-
-
-Ask: TypeAlias = Callable[..., Heard]
+from heard import QUESTION, Ask, Heard
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 import pytest
-from conftest import Ask
 from fault_answers import ODD_TEXT
 from fault_server import FaultServer
+from heard import Ask
 
 from nbretry.errors import (
     APIConnectionError,

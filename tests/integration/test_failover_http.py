@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 import pytest
-from conftest import QUESTION
 from fault_server import FaultServer
+from heard import QUESTION
 
 from nbretry import Answer, RetryPolicy, RetryProvider, RetryProviderError
 from nbretry.errors import (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Ask
+from heard import Ask
 
 from nbretry import RetryProvider
 from nbretry.errors import APIConnectionError, ProviderError

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUESTION, Ask
 from fault_answers import ODD_TEXT
 from fault_server import FaultServer
+from heard import QUESTION, Ask
 
 import nbretry
 from nbretry.errors import (

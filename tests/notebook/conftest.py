@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from kernel import Kernel, kernel  # noqa: E402 (a module beside this one)
+from kernel import Kernel, kernel
 
 PROVIDERS = Path(__file__).with_name("kernel_cell.py").read_text(encoding="utf-8")
 

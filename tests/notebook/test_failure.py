@@ -50,7 +50,9 @@ def test_everyone_fails(nb: Kernel, cell: str) -> None:
     assert ran.of_type("text/markdown") == []
     assert "nobody answered" in ran.plain
     assert len(ran.of_type("text/html")) == 1
-    assert nb.value("(_answer.state, [(a.provider, a.state, type(a.exception).__name__) for a in _answer.attempts])") == (
+    assert nb.value(
+        "(_answer.state, [(a.provider, a.state, type(a.exception).__name__) for a in _answer.attempts])"
+    ) == (
         "failed",
         [("dead", "failed", "APIConnectionError"), ("hopeless", "failed", "ValueError")],
     )
@@ -106,7 +108,7 @@ def test_bug_in_a_provider_can_be_found(nb: Kernel) -> None:
 
 
 def test_run_all_stops_at_the_failure(tmp_path: Path, providers: str) -> None:
-    """"Run All" does not go on behind a question that nobody answered, and the file keeps the report of it."""
+    """ "Run All" does not go on behind a question that nobody answered, and the file keeps the report of it."""
     sources = ["%load_ext nbretry", providers, HOPELESS, "%%ask -p dead,hopeless\nWhy?", "print('reached')"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}})

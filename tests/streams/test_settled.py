@@ -10,7 +10,7 @@ import types
 from typing import Any
 
 import pytest
-from providers import HELLO, KINDS, METHODS, Listen, VirtualClock, listen_async, listen_sync, provider
+from providers import HELLO, KINDS, METHODS, Listen, VirtualClock, listen_sync, provider
 
 from nbretry.errors import EmptyResponseError, RetryNoProviderError, RetryProviderError
 from nbretry.providers import IterListProvider, RetryProvider
