@@ -59,7 +59,7 @@ TABLE = [
     (APIStatusError("no", status_code=409), PASSING, "retry", "fallback"),
     (EmptyResponseError("no"), PASSING, "retry", "fallback"),
     (StreamInterruptedError("no"), PASSING, "retry", "fallback"),
-    (ProviderError("no"), PASSING, "retry", "fallback"),
+    (ProviderError("no"), UNFIT, "fallback", "fallback"),
     (RetryProviderError("no"), PASSING, "retry", "fallback"),
     (ValueError("no"), PASSING, "retry", "fallback"),
     (TimeoutError(), PASSING, "retry", "fallback"),
