@@ -161,7 +161,8 @@ def _iterate_async(result: Any) -> Iterator[Any]:
         running.update(loop=asyncio.get_running_loop(), task=asyncio.current_task(), room=room)
         started.set()
         if stopped.is_set():
-            return close(result)
+            close(result)
+            return
         chunks = as_async_iterator(result)
         try:
             async for chunk in chunks:

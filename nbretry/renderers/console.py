@@ -33,7 +33,7 @@ class ConsoleRenderer:
                 self._out.flush()
                 self._in_line = not event.text.endswith("\n")
             case StatusChanged():
-                self._note(f"  … {answer.attempts[event.attempt - 1].provider}: {event.text}")
+                self._note(f"  … {answer.attempts[event.attempt - 1].path}: {event.text}")
             case AttemptFailed():
                 follows = f"; asked again in {seconds(event.wait_for)}" if event.next_step == "retry" else ""
                 self._note(f"  {attempt_line(answer.attempts[event.attempt - 1])}{follows}")

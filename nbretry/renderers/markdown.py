@@ -1,8 +1,9 @@
 """Makes a model's Markdown safe to show: its words come from a stranger.
 
 Raw HTML is escaped, an image becomes a link to it, and a link to anything but a page, a file or a mail address stays
-plain text: showing an answer loads nothing, and neither that nor a click on it runs anything. Code keeps every
-character. Where code is, is asked of a CommonMark parser; where its answer and the text do not agree, all is escaped.
+plain text: showing an answer loads nothing, and neither that nor a click on it runs anything. Code in fences and
+between backticks keeps every character. Where that is, is asked of a CommonMark parser; where its answer and the text
+do not agree, all is escaped.
 """
 
 from __future__ import annotations
@@ -60,18 +61,19 @@ def _has_html(text: str) -> bool:
 
 
 def _blocks(text: str, lines: list[str]) -> list[tuple[int, int, str]]:
-    """Line ranges of the leaf blocks, in order, with what each is: code, part of a table, or text."""
+    """Line ranges of the leaf blocks, in order, with what each is: code, part of a table, or text.
+
+    Only fences count as code: viewers do not agree on which indented lines are.
+    """
     blocks: list[tuple[int, int, str]] = []
     in_table = False
     for token in _parser().parse(text):
         if token.type in ("table_open", "table_close"):
             in_table = token.type == "table_open"
-        if token.map and token.type in ("fence", "code_block", "inline"):
+        if token.map and token.type in ("fence", "inline"):
             first, last = token.map[0], min(token.map[1], len(lines))
             if not blocks or first >= blocks[-1][1]:
-                # Viewers do not agree on what a tab makes code.
-                is_code = token.type == "fence" or (token.type == "code_block" and "\t" not in "".join(lines[first:last]))
-                blocks.append((first, last, "code" if is_code else "table" if in_table else "text"))
+                blocks.append((first, last, "code" if token.type == "fence" else "table" if in_table else "text"))
     return blocks
 
 

@@ -35,9 +35,9 @@ def summary(answer: Answer) -> str:
     if answer.state == "failed":
         parts.append("nobody answered" if answer.provider is None else f"{answer.provider} broke off")
     elif answer.state == "stopped":
-        parts.append(f"stopped · {attempt.provider}")
+        parts.append(f"stopped · {attempt.path}")
     else:
-        parts.append(attempt.provider)
+        parts.append(attempt.path)
     if answer.state != "failed" and attempt.model:
         parts.append(attempt.model)
     if answer.time_to_first_content is not None:
@@ -47,7 +47,7 @@ def summary(answer: Answer) -> str:
     if answer.usage is not None and answer.usage.completion_tokens is not None:
         parts.append(_tokens(answer.usage.completion_tokens))
     failed = [a for a in answer.attempts if a.state == "failed"]
-    if failed and answer.provider != failed[-1].provider:
+    if failed and answer.provider != failed[-1].path:
         names = list(dict.fromkeys(a.provider for a in failed))
         parts.append(f"failed: {', '.join(names)}")
     return mask(" · ".join(parts))
@@ -67,7 +67,7 @@ def status_line(answer: Answer) -> str:
 
 def attempt_line(attempt: Attempt) -> str:
     """One attempt as a line of text, without its number."""
-    parts = [f"{_SIGNS[attempt.state]} {attempt.provider}"]
+    parts = [f"{_SIGNS[attempt.state]} {attempt.path}"]
     if attempt.model:
         parts.append(attempt.model)
     parts.append(_outcome(attempt))
@@ -127,7 +127,7 @@ def _cells(attempt: Attempt) -> tuple[str, ...]:
         result += f"<details><summary>the text it had sent</summary>{escape(mask(attempt.given_up))}</details>"
     return (
         str(attempt.number),
-        escape(mask(attempt.provider)),
+        escape(mask(attempt.path)),
         escape(mask(attempt.model)),
         result,
         seconds(attempt.started),
