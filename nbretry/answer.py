@@ -53,7 +53,7 @@ class Attempt:
         exception: what it failed with.
         next_step: what followed its failure: ``retry``, ``fallback`` or ``stop``.
         wait_for: seconds waited after its failure.
-        given_up: text that it had sent before it failed; never part of the answer of another attempt.
+        given_up: text that it had sent before it failed and was given up; that of the last attempt stays the answer's.
         reasoning: the model's reasoning.
         usage: tokens as the provider counted them.
         finish_reason: why the model stopped.
@@ -268,7 +268,7 @@ class Answer:
                     wait_for=event.wait_for,
                     ended=event.at,
                     status=None,
-                    given_up=self.text,
+                    given_up="" if event.next_step == "stop" else self.text,
                 )
                 if event.next_step != "stop":
                     new._clear_text()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nbretry.errors import NbretryError, describe
+from nbretry.errors import ConfigError, NbretryError, describe
 from nbretry.options import add_options, question_of
 from nbretry.renderers.console import ConsoleRenderer
 from nbretry.renderers.jsonlines import JsonLinesRenderer
@@ -17,6 +18,7 @@ from nbretry.session import default_session
 __all__ = ["main"]
 
 INTERRUPTED = 130
+MISTAKE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,16 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(parsed.command(parsed))
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the answer has seen enough; what Python still wants to write at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except NbretryError as error:
         print(f"nbretry: {describe(error)}", file=sys.stderr)  # noqa: T201
-        return 1
+        return MISTAKE if isinstance(error, ConfigError) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nbretry", description="Ask language models, with fallback over providers.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    ask = commands.add_parser("ask", help="ask a question; the answer goes to stdout, the attempts to stderr")
+    ask = commands.add_parser(
+        "ask", allow_abbrev=False, help="ask a question; the answer goes to stdout, the attempts to stderr"
+    )
     ask.add_argument("question", help="the question, or - to read it from standard input")
     add_options(ask)
     ask.add_argument("--json", action="store_true", help="write the run's events as JSON lines in place of the text")

@@ -25,6 +25,7 @@ class _Narrator:
 
     def cell(self, source: str) -> None:
         """A code cell begins."""
+        self._painted.clear()
         self._line("")
         for line in source.splitlines():
             self._line(f"│ {line}")

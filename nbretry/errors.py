@@ -85,7 +85,8 @@ class RetryProviderError(_ShortTraceback):
     Attributes:
         attempts: every attempt of the run in order, failures before the last one included.
         exceptions: the last exception of each provider by its name.
-        answer: what the run had come to, partial text included; None where no run was made.
+        answer: what the run had come to, with the partial text where the run was followed to its end by `answer`, the
+            magic or the command line; None where no run was made.
     """
 
     def __init__(

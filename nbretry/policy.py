@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,8 +29,16 @@ from nbretry.errors import (
     message_of,
     status_error,
 )
+from nbretry.events import NextStep
 
 __all__ = ["Decision", "FailureKind", "RetryPolicy", "classify", "parse_retry_after", "retry_after_of"]
+
+
+_ONE_PROVIDER = re.compile(
+    r"unsupported|(?:not|n't) support|unrecogni[sz]ed|unknown (?:parameter|argument|field|name)|not permitted",
+    re.IGNORECASE,
+)
+"""Said by a provider that refuses a parameter which another one may well take."""
 
 
 class FailureKind(enum.Enum):
@@ -37,7 +46,7 @@ class FailureKind(enum.Enum):
 
     PASSING = "connection, timeout, 5xx, empty, interrupted before content, or unknown"
     RATE_LIMITED = "429"
-    PROVIDER_UNFIT = "401, 402, 403, 404, or the context is too long"
+    PROVIDER_UNFIT = "401, 402, 403, 404, the context is too long, or a parameter is not supported"
     REQUEST_WRONG = "400, 422"
 
 
@@ -50,7 +59,7 @@ class Decision:
         wait_for: seconds to wait first.
     """
 
-    next_step: str
+    next_step: NextStep
     wait_for: float = 0.0
 
 
@@ -116,7 +125,7 @@ def classify(exception: BaseException) -> FailureKind:
         case ContextLengthError() | AuthenticationError() | PermissionDeniedError() | NotFoundError():
             return FailureKind.PROVIDER_UNFIT
         case BadRequestError():
-            return FailureKind.REQUEST_WRONG
+            return FailureKind.PROVIDER_UNFIT if _ONE_PROVIDER.search(str(exception)) else FailureKind.REQUEST_WRONG
         case RateLimitError():
             return FailureKind.RATE_LIMITED
         case _:

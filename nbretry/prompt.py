@@ -20,7 +20,7 @@ def build_messages(prompt: str, system: str | None = None) -> Messages:
     """
     text = prompt.strip("\n").rstrip()
     if not text.strip():
-        raise ConfigError("the question is empty: write it in the cell below %%ask, or after %ask")
+        raise ConfigError("the question is empty: write it below %%ask, after %ask, or after nbretry ask")
     messages: Messages = [{"role": "user", "content": text}]
     if system:
         messages.insert(0, {"role": "system", "content": system})

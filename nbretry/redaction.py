@@ -11,7 +11,7 @@ import os
 import re
 import threading
 
-__all__ = ["mask", "remember_secret"]
+__all__ = ["MaskedStream", "mask", "mask_exception", "remember_secret"]
 
 MASK = "[secret]"
 
@@ -19,18 +19,22 @@ _SHORTEST_SECRET = 8
 _SECRET_NAME = re.compile(
     r"(API_?KEY|(?:ACCESS|AUTH|PRIVATE|SECRET)_?KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE
 )
+_PREFIX = r"(?:pk|rk|gsk|xai|csk|fw|tgp_v1|r8|hf|nvapi|ghp|gho|ghs|github_pat|glpat|pplx)[-_]"
+_WITH_DIGIT = r"(?=[A-Za-z0-9._~+/=\-]*\d)[A-Za-z0-9._~+/=\-]"
 _KEY_SHAPES = re.compile(
-    r"""
-      \b(?:sk|pk|rk|gsk|xai|csk|fw|tgp_v1|r8|hf|nvapi|key|ghp|gho|ghs|github_pat|glpat|pplx)[-_][A-Za-z0-9_\-]{16,}
-    | \bAIza[A-Za-z0-9_\-]{30,}
-    | \bAKIA[A-Z0-9]{12,}
-    | \beyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}
-    | (?<=bearer\ )[A-Za-z0-9._~+/=\-]{12,}
+    rf"""
+      \bsk-[A-Za-z0-9_\-]{{16,}}
+    | \b{_PREFIX}(?=[A-Za-z0-9_\-]*\d)[A-Za-z0-9_\-]{{16,}}
+    | \bAIza[A-Za-z0-9_\-]{{30,}}
+    | \bAKIA[A-Z0-9]{{12,}}
+    | \beyJ[A-Za-z0-9_\-]{{10,}}\.[A-Za-z0-9_\-]{{10,}}\.[A-Za-z0-9_\-]{{10,}}
+    | (?<=[Bb]earer\ ){_WITH_DIGIT}{{16,}}
     | (?<=://)[^\s/:@]+:[^\s/@]+(?=@)
-    | (?<=[?&]key=)[^\s&\#'"]+ | (?<=api_key=)[^\s&\#'",)]+ | (?<=api-key:\ )[^\s'",]+
+    | (?:(?<=[?&]key=)|(?<=api_key=)|(?<=api-key:\ )){_WITH_DIGIT}{{6,}}
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE,
 )
+_KEY_BEGINNING = re.compile(rf"\b(?:sk-|{_PREFIX}|AIza|AKIA|eyJ)[A-Za-z0-9._\-]*\Z|\b[A-Za-z0-9_]{{1,10}}\Z")
 
 _known: set[str] = set()
 _lock = threading.Lock()
@@ -50,13 +54,65 @@ def remember_secret(value: str | None) -> None:
 
 def mask(text: str) -> str:
     """The text with every secret in it replaced by ``[secret]``."""
-    values = {os.environ.get(name, "") for name in os.environ if _names_secret(name)}
-    with _lock:
-        values |= _known
-    for value in sorted(values, key=len, reverse=True):
-        if len(value) >= _SHORTEST_SECRET and value in text:
+    for value in _values():
+        if value in text:
             text = text.replace(value, MASK)
     return _KEY_SHAPES.sub(MASK, text)
+
+
+def mask_exception(exception: BaseException) -> None:
+    """Replace secrets in an exception's own texts, so that whoever shows it later does not show them."""
+    seen: set[int] = set()
+    link: BaseException | None = exception
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        if any(isinstance(argument, str) and mask(argument) != argument for argument in link.args):
+            link.args = tuple(mask(argument) if isinstance(argument, str) else argument for argument in link.args)
+        link = link.__cause__ or link.__context__
+
+
+class MaskedStream:
+    """Masks a text that comes in fragments and goes where nothing can be taken back.
+
+    What could be the beginning of a secret is held back until the next fragment tells.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, fragment: str) -> str:
+        """What can be shown now."""
+        text = self._held + fragment
+        length = len(text) - _undecided(text)
+        self._held = text[length:]
+        return mask(text[:length])
+
+    def flush(self) -> str:
+        """What was held back; nothing follows it."""
+        text, self._held = self._held, ""
+        return mask(text)
+
+
+def _undecided(text: str) -> int:
+    """How many characters at the end of a text could be the beginning of a secret."""
+    beginning = _KEY_BEGINNING.search(text)
+    undecided = len(text) - beginning.start() if beginning else 0
+    for value in _values():
+        for length in range(min(len(value) - 1, len(text)), undecided, -1):
+            if text.endswith(value[:length]):
+                undecided = length
+                break
+    return undecided
+
+
+def _values() -> list[str]:
+    """The values known to be secret, longest first, as one may be part of another."""
+    values = {os.environ.get(name, "") for name in os.environ if _names_secret(name)}
+    # A short plain word, as a test database's password, stands in too many innocent texts.
+    values = {value for value in values if len(value) >= (_SHORTEST_SECRET * (2 if value.isalpha() else 1))}
+    with _lock:
+        values |= _known
+    return sorted(values, key=len, reverse=True)
 
 
 @functools.cache

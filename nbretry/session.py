@@ -6,9 +6,11 @@ A name stands for, in this order: what the user registered, what another package
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import importlib.util
 import os
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError
 from nbretry.events import Event, RunCancelled
 from nbretry.prompt import build_messages
 from nbretry.providers.base import NamedProvider, provider_name
+from nbretry.providers.bridge import cancellation
 from nbretry.providers.presets import PRESETS, provider_from_preset
 from nbretry.providers.retry_provider import RetryProvider
 from nbretry.types import ProviderType
@@ -31,6 +34,9 @@ ENTRY_POINT_GROUP = "nbretry.providers"
 
 Paint = Callable[[Event, Answer], None]
 """A renderer: it is handed each event with the answer after it."""
+
+
+_ANSWERS_KEPT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +67,9 @@ class Question:
 
 @dataclass
 class Session:
-    """The providers by name of one kernel or one command, and the answers so far."""
+    """The providers by name of one kernel or one command, and its last answers."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: deque[Answer] = field(default_factory=lambda: deque(maxlen=_ANSWERS_KEPT))
     _registered: dict[str, ProviderType] = field(default_factory=dict)
     _made: dict[str, ProviderType] = field(default_factory=dict)
 
@@ -103,7 +109,7 @@ class Session:
             name for name, preset in PRESETS.items() if preset.key_variable and os.environ.get(preset.key_variable)
         ]
         local = ["local"] if importlib.util.find_spec("xllamacpp") else []
-        return list(dict.fromkeys([*self._registered, *_entry_points(), *with_key, *local]))
+        return list(dict.fromkeys([*self._registered, *with_key, *local]))
 
     def retry_provider(self, providers: Sequence[ProviderType | str] | None = None) -> RetryProvider:
         """One provider that asks these in order.
@@ -112,6 +118,8 @@ class Session:
             ConfigError: a name is unknown.
             RetryNoProviderError: nobody was named, and there is no key and no local model.
         """
+        if isinstance(providers, str):
+            providers = [name.strip() for name in providers.split(",")]
         chosen = self.default_providers() if providers is None else list(providers)
         if not chosen:
             raise RetryNoProviderError(
@@ -129,7 +137,7 @@ class Session:
         """
         messages = build_messages(question.prompt, question.system)
         retry_provider = self.retry_provider(question.providers)
-        return retry_provider.stream_events(question.model, messages, **question.options())
+        return retry_provider.stream_events(question.model, messages, ignore_stream=True, **question.options())
 
     async def ask(self, question: Question, paint: Paint, keep: Callable[[Answer], None] | None = None) -> Answer:
         """Ask, painting every event, and keep the answer in `answers`, also one that failed or was stopped.
@@ -181,11 +189,14 @@ async def drive(events: AsyncGenerator[Event, None], paint: Paint, keep: Callabl
     """
     answer = Answer()
     begun = SYSTEM_CLOCK.monotonic()
+    cancelled = cancellation()
     try:
         async with aclosing(events):
             async for event in events:
                 answer = answer.apply(event)
                 paint(event, answer)
+                if cancelled():  # and the provider goes on all the same
+                    raise asyncio.CancelledError
     except RetryProviderError as error:
         error.answer = answer
         raise

@@ -53,32 +53,30 @@ async def ask(
     return await ask_in_shell(_running_shell(), question)
 
 
-async def ask_in_shell(shell: InteractiveShell | None, question: Question) -> Answer:
-    """Ask, show the answer where this shell shows things, and keep it in the user's ``_answer``."""
+async def ask_in_shell(shell: InteractiveShell | None, question: Question, into: str | None = None) -> Answer:
+    """Ask, show the answer where this shell shows things, and keep it, however it ended, in the user's ``_answer``.
+
+    Args:
+        shell: the user's; None outside of IPython.
+        question: what is asked.
+        into: another variable for the answer.
+    """
     session = default_session()
     kept: list[Answer] = []
-    stopped = False
     try:
         with wakeful_loop():
             await session.ask(question, _renderer(shell), kept.append)
-    except asyncio.CancelledError:
-        if shell is None:
-            raise
-        stopped = True  # raised anew below, outside, so that no chain of exceptions is shown with it
+    except asyncio.CancelledError as cancelled:
+        # IPython shows it as one line; of its own class it has to stay, as asyncio.timeout looks for exactly that.
+        cancelled._render_traceback_ = lambda: [f"CancelledError: {STOPPED}"]  # type: ignore[attr-defined]
+        raise
     finally:
         if shell is not None and kept:
             shell.user_ns[ANSWER_VARIABLE] = kept[-1]
+            if into:
+                shell.user_ns[into] = kept[-1]
             _shown.append(kept[-1])
-    if stopped:
-        raise StoppedTask(STOPPED)
     return kept[-1]
-
-
-class StoppedTask(asyncio.CancelledError):
-    """The task that asked was cancelled; IPython shows it as one line."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"CancelledError: {self}"]
 
 
 _shown: list[Answer] = []

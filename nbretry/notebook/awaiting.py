@@ -71,7 +71,8 @@ class AwaitedCells:
         """The cell's lines: a question is awaited if this cell can be, otherwise the magic is run as IPython would."""
         from IPython.core.inputtransformer2 import leading_empty_lines, leading_indent
 
-        first_line, *others = leading_indent(leading_empty_lines(lines)) or [""]
+        tidied: list[str] = leading_indent(leading_empty_lines(lines))  # type: ignore[no-untyped-call]
+        first_line, *others = tidied or [""]
         first = self._first_line.match(first_line.rstrip("\r\n"))
         if first is None or not self._is_ours():
             return lines
@@ -161,19 +162,20 @@ def _run_in_thread(make: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
 def wakeful_loop() -> Iterator[None]:
     """While this is open, the running loop wakes ten times a second.
 
-    ipykernel hands an interrupt to its loop without waking it: a loop that waits for a silent provider would not see it.
+    ipykernel hands an interrupt to its loop without waking it: a loop that waits for a silent provider would not see
+    it.
     """
     loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
 
     def wake() -> None:
-        nonlocal timer
-        timer = loop.call_later(_WAKING_INTERVAL, wake)
+        timers[:] = [loop.call_later(_WAKING_INTERVAL, wake)]
 
-    timer = loop.call_later(_WAKING_INTERVAL, wake)
+    wake()
     try:
         yield
     finally:
-        timer.cancel()
+        timers[0].cancel()
 
 
 @contextmanager
@@ -182,8 +184,8 @@ def _interrupt_cancels(
 ) -> Iterator[None]:
     """While this is open, an interrupt cancels the task, a second one gives up waiting for its end, a third one raises.
 
-    Without it the interrupt would leave the task running (a `KeyboardInterrupt` out of the middle of the loop), or would
-    cancel the cell's own task, which is waiting here. The third is for a provider that holds up the loop itself.
+    Without it the interrupt would leave the task running (a `KeyboardInterrupt` out of the middle of the loop), or
+    would cancel the cell's own task, which is waiting here. The third is for a provider that holds up the loop itself.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

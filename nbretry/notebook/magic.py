@@ -77,10 +77,7 @@ class AskMagic:
         raise awaiting.Stopped(STOPPED)
 
     async def _ask(self, asked: Asked) -> Answer:
-        answer = await ask_in_shell(self._shell, asked.question)
-        if asked.into:
-            self._shell.user_ns[asked.into] = answer
-        return answer
+        return await ask_in_shell(self._shell, asked.question, asked.into)
 
     def _show(self, answer: Answer) -> None:
         """Show an answer that is the value of a cell, unless this cell has shown it while it came."""

@@ -12,7 +12,16 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from nbretry.answer import Answer
-from nbretry.events import Event, FirstContent, RunCancelled, RunCompleted, RunFailed, RunStarted, TextDelta
+from nbretry.events import (
+    Event,
+    FirstContent,
+    ReasoningDelta,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+    TextDelta,
+)
 from nbretry.redaction import mask
 from nbretry.renderers.markdown import safe_markdown
 from nbretry.renderers.report import report_html, report_text, status_line
@@ -55,7 +64,7 @@ class CellOutput:
         elif not self._captured:
             if isinstance(event, FirstContent):
                 self._content_since = time.monotonic()
-            if isinstance(event, TextDelta):
+            if isinstance(event, TextDelta | ReasoningDelta):
                 self._paint_soon()
             elif isinstance(event, RunStarted) or not answer.text:
                 self._cancel_timer()

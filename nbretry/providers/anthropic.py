@@ -33,13 +33,14 @@ class AnthropicProvider(SDKProvider):
 
     Args:
         api_key: the key; the one in ``key_variable`` by default.
-        model: the model to ask where none is named.
+        model: the model to ask where none is named; by default a usual one of Anthropic's.
         name: the provider's name.
         base_url: the endpoint; by default ``ANTHROPIC_BASE_URL`` or else Anthropic's own.
         max_tokens: the longest answer in tokens, where the question does not say; this protocol wants a number.
         timeout: seconds without anything new after which a request counts as failed; keep-alives are not new.
         connect_timeout: seconds for a connection.
-        key_variable: environment variable with the key; None where none is needed.
+        key_variable: environment variable with the key; by default the service's own for its own endpoint, and none for
+            another, so that a key is sent to nobody else.
         **client_options: further arguments for ``anthropic.Anthropic`` and ``anthropic.AsyncAnthropic``.
     """
 
@@ -58,7 +59,7 @@ class AnthropicProvider(SDKProvider):
         max_tokens: int = 4096,
         timeout: float = 60.0,
         connect_timeout: float = 10.0,
-        key_variable: str | None = "ANTHROPIC_API_KEY",
+        key_variable: str | None = None,
         **client_options: Any,
     ) -> None:
         super().__init__(

@@ -19,7 +19,15 @@ from typing import Any
 
 from nbretry.errors import describe
 
-__all__ = ["aclose", "as_async_iterator", "as_iterator", "class_or_instance_method", "close", "iterate_in_thread"]
+__all__ = [
+    "aclose",
+    "as_async_iterator",
+    "as_iterator",
+    "cancellation",
+    "class_or_instance_method",
+    "close",
+    "iterate_in_thread",
+]
 
 _READ_AHEAD = 64
 _CLOSING_PATIENCE = 0.25
@@ -218,6 +226,15 @@ def _call_in_loop(running: dict[str, Any], callback: Callable[[], Any]) -> None:
         running["loop"].call_soon_threadsafe(callback)
     except (KeyError, RuntimeError):
         return  # the loop has ended, and with it what the callback was for
+
+
+def cancellation() -> Callable[[], bool]:
+    """Tells from now on whether the running task has been cancelled, also where that was swallowed on its way."""
+    task = asyncio.current_task()
+    if task is None:
+        return lambda: False
+    before = task.cancelling()
+    return lambda: task.cancelling() > before
 
 
 def close(iterator: Any) -> None:

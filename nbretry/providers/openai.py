@@ -24,11 +24,13 @@ class OpenAIProvider(SDKProvider):
         base_url: the endpoint, as ``http://127.0.0.1:8000/v1``, or a function that gives it at each question; by
             default ``OPENAI_BASE_URL`` or else OpenAI's own.
         api_key: the key; the one in ``key_variable`` by default. A server on this machine is asked without one, too.
-        model: the model to ask where none is named; a server on this machine is asked for the one it serves.
+        model: the model to ask where none is named; by default a usual one of OpenAI's, and of a server on this machine
+            the one that it serves.
         name: the provider's name; by default ``openai``, or the endpoint's host.
         timeout: seconds without anything new after which a request counts as failed; keep-alive comments are not new.
         connect_timeout: seconds for a connection.
-        key_variable: environment variable with the key; None where none is needed.
+        key_variable: environment variable with the key; by default the service's own for its own endpoint, and none for
+            another, so that a key is sent to nobody else.
         api_version: for the deployments of Azure by the older path; ``base_url`` is then the resource's URL.
         **client_options: further arguments for ``openai.OpenAI`` and ``openai.AsyncOpenAI``, as ``default_headers``.
     """
@@ -47,7 +49,7 @@ class OpenAIProvider(SDKProvider):
         *,
         timeout: float = 60.0,
         connect_timeout: float = 10.0,
-        key_variable: str | None = "OPENAI_API_KEY",
+        key_variable: str | None = None,
         api_version: str | None = None,
         **client_options: Any,
     ) -> None:
@@ -82,6 +84,7 @@ class OpenAIProvider(SDKProvider):
             parameters.setdefault("stream_options", {"include_usage": True})
         if ask.model in self._wants_max_completion_tokens and "max_tokens" in parameters:
             parameters.setdefault("max_completion_tokens", parameters.pop("max_tokens"))
+        ask.sent = frozenset(parameters)
         # In the body as they are: the SDK then takes parameters that only this endpoint knows as well as its own.
         return client.chat.completions.with_streaming_response.create(
             model=ask.model,
@@ -99,14 +102,11 @@ class OpenAIProvider(SDKProvider):
         if not isinstance(error, BadRequestError):
             return False
         said = str(error)
-        if "stream_options" in said and ask.stream and not self._refuses_stream_options:
+        # Decided by what this request had in it: another one at the same time may have learned the same already.
+        if "stream_options" in said and "stream_options" in ask.sent - ask.parameters.keys():
             self._refuses_stream_options = True
-            return "stream_options" not in ask.parameters
-        if (
-            "max_completion_tokens" in said
-            and "max_tokens" in ask.parameters
-            and ask.model not in self._wants_max_completion_tokens
-        ):
+            return True
+        if "max_completion_tokens" in said and "max_tokens" in ask.sent:
             self._wants_max_completion_tokens.add(ask.model)
             return True
         return False

@@ -7,6 +7,7 @@ module of the same name.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
@@ -262,6 +263,7 @@ class IterListProvider(BaseProvider):
 
     async def _arun(self, arguments: Mapping[str, Any], facts: bool = True) -> AsyncGenerator[Any, None]:
         run = self._new_run(**arguments)
+        cancelled = bridge.cancellation()
         if facts:
             yield run.started
         while (following := run.next_attempt()) is not None:
@@ -292,6 +294,8 @@ class IterListProvider(BaseProvider):
                 attempt.check_content()
             except Exception as exception:
                 failure = exception
+            if cancelled():  # and the provider has made something else of it
+                raise asyncio.CancelledError
             if failure is None:
                 if facts:
                     for fact in run.succeeded(attempt):

@@ -32,6 +32,7 @@ from nbretry.events import (
 )
 from nbretry.policy import Decision, RetryPolicy
 from nbretry.providers.base import is_content, provider_name, resolve_model
+from nbretry.redaction import mask_exception, remember_secret
 from nbretry.types import FinishReason, Messages, Metadata, ProviderType, Reasoning, ResponseInfo, Status, Usage
 
 __all__ = ["Request", "Run", "RunningAttempt"]
@@ -86,6 +87,8 @@ class RunningAttempt:
             key = options.pop("api_key").get(parent() if callable(parent) else self.name)
             if key:
                 options["api_key"] = key
+        if isinstance(options.get("api_key"), str):
+            remember_secret(options["api_key"])
         return options
 
     def start_content(self) -> FirstContent:
@@ -183,6 +186,7 @@ class Run:
 
     def failed(self, attempt: RunningAttempt, exception: BaseException) -> AttemptFailed:
         """Take note of a failure and decide what follows."""
+        mask_exception(exception)
         decision = self._policy.decide(
             exception,
             attempts_of_provider=self._tries,
@@ -197,9 +201,7 @@ class Run:
                 decision = Decision("stop")
         if decision.next_step == "stop":
             self._queue.clear()
-        return self.note(
-            AttemptFailed(attempt.number, exception, decision.next_step, decision.wait_for, self.now())  # type: ignore[arg-type]
-        )
+        return self.note(AttemptFailed(attempt.number, exception, decision.next_step, decision.wait_for, self.now()))
 
     def succeeded(self, attempt: RunningAttempt) -> tuple[AttemptSucceeded, RunCompleted]:
         """Take note that the answer is whole."""

@@ -21,6 +21,7 @@ from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry.providers.base import BaseProvider, resolve_model
 from nbretry.providers.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
 from nbretry.providers.reader import AnswerReader
+from nbretry.providers.services import SERVICES
 from nbretry.providers.translate import Asked, is_transport_error, translate
 from nbretry.redaction import mask, remember_secret
 from nbretry.types import Messages
@@ -56,6 +57,7 @@ class Ask:
         parameters: everything else that goes into the request's body.
         extra: the SDK's own options for one request: ``extra_headers`` and ``extra_query``.
         timeout: seconds without anything new that are allowed.
+        sent: names of the parameters that were sent last.
     """
 
     endpoint: Endpoint
@@ -65,6 +67,7 @@ class Ask:
     parameters: dict[str, Any]
     extra: dict[str, Any]
     timeout: float
+    sent: frozenset[str] = frozenset()
 
 
 class SDKProvider(BaseProvider):
@@ -73,16 +76,16 @@ class SDKProvider(BaseProvider):
     Args:
         base_url: the endpoint, or a function that gives it when it is needed; None for the derived class's own.
         api_key: the key; None for the environment's.
-        model: the model to ask where none is named.
+        model: the model to ask where none is named; None for the service's default.
         name: the provider's name.
         timeout: seconds without anything new after which a request counts as failed.
         connect_timeout: seconds for a connection.
-        key_variable: environment variable with the key; None for an endpoint that needs none.
+        key_variable: environment variable with the key; None for the service's own, or for an endpoint that needs none.
         client_options: further arguments for the SDK's clients.
     """
 
     package: ClassVar[str]
-    """Name of the SDK, and of the extra that installs it."""
+    """Name of the SDK, of the extra that installs it and of the service that it is made for."""
 
     modules: ClassVar[tuple[str, ...]]
     """What the SDK loads only with the first request."""
@@ -104,6 +107,10 @@ class SDKProvider(BaseProvider):
         client_options: Mapping[str, Any],
     ) -> None:
         remember_secret(api_key)
+        if base_url is None or base_url == self.default_base_url:
+            service = SERVICES[self.package]
+            model = model or service.default_model
+            key_variable = key_variable or service.key_variable
         self.name = name
         self.default_model = model or ""
         self.timeout = timeout

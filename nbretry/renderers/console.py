@@ -6,7 +6,7 @@ from typing import TextIO
 
 from nbretry.answer import Answer
 from nbretry.events import AttemptFailed, Event, RunCancelled, RunCompleted, RunFailed, StatusChanged, TextDelta
-from nbretry.redaction import mask
+from nbretry.redaction import MaskedStream, mask
 from nbretry.renderers.report import attempt_line, seconds, summary
 
 __all__ = ["ConsoleRenderer"]
@@ -23,15 +23,14 @@ class ConsoleRenderer:
     def __init__(self, out: TextIO, err: TextIO) -> None:
         self._out = out
         self._err = err
+        self._text = MaskedStream()
         self._in_line = False
 
     def __call__(self, event: Event, answer: Answer) -> None:
         """Write what this event adds."""
         match event:
             case TextDelta():
-                self._out.write(printable(event.text))
-                self._out.flush()
-                self._in_line = not event.text.endswith("\n")
+                self._write(self._text.feed(event.text))
             case StatusChanged():
                 self._note(f"  … {answer.attempts[event.attempt - 1].path}: {event.text}")
             case AttemptFailed():
@@ -40,7 +39,14 @@ class ConsoleRenderer:
             case RunCompleted() | RunFailed() | RunCancelled():
                 self._note(f"  {'✓' if isinstance(event, RunCompleted) else '■'} {summary(answer)}")
 
+    def _write(self, text: str) -> None:
+        if text:
+            self._out.write(printable(text))
+            self._out.flush()
+            self._in_line = not text.endswith("\n")
+
     def _note(self, line: str) -> None:
+        self._write(self._text.flush())
         if self._in_line:
             self._out.write("\n")
             self._out.flush()
@@ -50,5 +56,6 @@ class ConsoleRenderer:
 
 
 def printable(text: str) -> str:
-    """The text without the control characters by which a stranger could steer the terminal."""
-    return "".join(c for c in text if c in "\n\t" or (ord(c) >= 32 and not 127 <= ord(c) < 160))
+    """The text without what a terminal cannot show, or by which a stranger could steer it."""
+    shown = "".join(c for c in text if c in "\n\t" or (ord(c) >= 32 and not 127 <= ord(c) < 160))
+    return shown.encode("utf-8", "replace").decode("utf-8")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from nbretry.answer import Answer
-from nbretry.events import Event, from_json, to_json
+from nbretry.events import Event, TextDelta, from_json, to_json
+from nbretry.redaction import MaskedStream
 
 __all__ = ["JsonLinesRenderer", "read_events"]
 
@@ -21,9 +22,23 @@ class JsonLinesRenderer:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._text = MaskedStream()
+        self._attempt = 0
 
     def __call__(self, event: Event, answer: Answer) -> None:
-        """Write one event."""
+        """Write one event; of a text that could be the beginning of a secret, only once the rest has told."""
+        if isinstance(event, TextDelta):
+            self._attempt = event.attempt
+            text = self._text.feed(event.text)
+            if text:
+                self._write(TextDelta(event.attempt, text))
+            return
+        rest = self._text.flush()
+        if rest:
+            self._write(TextDelta(self._attempt, rest))
+        self._write(event)
+
+    def _write(self, event: Event) -> None:
         self._out.write(json.dumps(to_json(event), ensure_ascii=False) + "\n")
         self._out.flush()
 

@@ -24,6 +24,7 @@ _IMAGE = re.compile(r"!(?=\[)")
 _HARMLESS = r"\s*+<?+(?:https?://|mailto:|[^\s:&\\<>()]*+(?=[\s)>]|$))"
 _LINK = re.compile(rf"(?<=\])\((?!{_HARMLESS})")
 _LINK_DEFINITION = re.compile(rf"(?<=\]):(?!{_HARMLESS})")
+_SAFE_ADDRESS = re.compile(r"(?:https?|mailto):|[^:]*$", re.IGNORECASE)
 _MATH = re.compile(r"(?<!\\)\$\$.*?(?<!\\)\$\$|\\\\\[.*?\\\\\]|\\begin\{([a-z]*\*?)\}.*?\\end\{\1\}", re.DOTALL)
 _MATH_BEGIN = re.compile(r"\$|\\\\[(\[]|\\begin\{")
 _MATH_END = re.compile(r"\$|\\\\[)\]]|\\end\{")
@@ -51,13 +52,18 @@ def safe_markdown(text: str) -> str:
     safe.append(_escape("".join(lines[done:])))
     result = "".join(safe)
     # Once more as viewers see it that take out mathematics first, which may begin in the text and end in the code.
-    return _escape(text) if _has_html(result) or _has_html(_MATH.sub("math", result)) else result
+    return _escape(text) if _is_active(result) or _is_active(_MATH.sub("math", result)) else result
 
 
-def _has_html(text: str) -> bool:
-    tokens = _html_parser().parse(text)
-    inline = (child for token in tokens for child in token.children or [])
-    return any(token.type in ("html_block", "html_inline") for token in (*tokens, *inline))
+def _is_active(text: str) -> bool:
+    """Whether a viewer that escapes nothing would find HTML, an image or an unsafe link in it."""
+    for token in _trusting_parser().parse(text):
+        for part in (token, *(token.children or [])):
+            if part.type in ("html_block", "html_inline", "image"):
+                return True
+            if part.type == "link_open" and not _SAFE_ADDRESS.match(str(part.attrs["href"])):
+                return True
+    return False
 
 
 def _blocks(text: str, lines: list[str]) -> list[tuple[int, int, str]]:
@@ -119,10 +125,12 @@ def _escape(text: str) -> str:
 
 
 @cache
-def _html_parser() -> MarkdownIt:
+def _trusting_parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark").enable("table")
+    parser = MarkdownIt("commonmark").enable("table")
+    parser.validateLink = lambda url: True  # type: ignore[method-assign]
+    return parser
 
 
 @cache

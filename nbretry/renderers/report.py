@@ -46,9 +46,10 @@ def summary(answer: Answer) -> str:
         parts.append(f"total {seconds(answer.duration)}")
     if answer.usage is not None and answer.usage.completion_tokens is not None:
         parts.append(_tokens(answer.usage.completion_tokens))
-    failed = [a for a in answer.attempts if a.state == "failed"]
-    if failed and answer.provider != failed[-1].path:
-        names = list(dict.fromkeys(a.provider for a in failed))
+    names = list(dict.fromkeys(a.provider for a in answer.attempts if a.state == "failed"))
+    if answer.provider is not None and attempt.provider in names:
+        names.remove(attempt.provider)
+    if names:
         parts.append(f"failed: {', '.join(names)}")
     return mask(" · ".join(parts))
 

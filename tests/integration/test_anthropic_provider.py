@@ -156,7 +156,7 @@ def test_without_a_stream_the_answer_is_one_chunk(ask: Ask, provider: AnthropicP
 
 def test_no_key(ask: Ask) -> None:
     """Without a key the failure names the variable, and comes with the question."""
-    exception = ask(AnthropicProvider(model="m", base_url="https://service.invalid")).exception
+    exception = ask(AnthropicProvider(model="m")).exception
     assert type(exception) is AuthenticationError
     assert str(exception) == "ANTHROPIC_API_KEY is not set"
 

@@ -216,14 +216,14 @@ def test_a_model_that_wants_max_completion_tokens(ask: Ask, provider: OpenAIProv
 
 def test_no_key(ask: Ask) -> None:
     """Without a key the failure names the variable; it comes with the question and not before, and nothing is sent."""
-    exception = ask(OpenAIProvider("https://service.invalid/v1", model="m")).exception
+    exception = ask(OpenAIProvider(model="m")).exception
     assert type(exception) is AuthenticationError
     assert str(exception) == "OPENAI_API_KEY is not set"
 
 
 def test_the_key_is_looked_for_at_each_question(ask: Ask, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that is set or changed in the environment later is used; a key given with the question comes first."""
-    provider = OpenAIProvider(server.url, model="ok")
+    provider = OpenAIProvider(server.url, model="ok", key_variable="OPENAI_API_KEY")
     ask(provider)
     monkeypatch.setenv("OPENAI_API_KEY", "first-key-1")
     ask(provider)
@@ -232,6 +232,13 @@ def test_the_key_is_looked_for_at_each_question(ask: Ask, server: FaultServer, m
     ask(provider, api_key="third-key-3")
     sent = [seen.headers["authorization"] for seen in server.seen]
     assert sent == ["Bearer none", "Bearer first-key-1", "Bearer other-key-2", "Bearer third-key-3"]
+
+
+def test_the_key_of_openai_stays_with_openai(ask: Ask, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another endpoint is not sent the key that the environment has for OpenAI's own."""
+    monkeypatch.setenv("OPENAI_API_KEY", "for-openai-only-1")
+    ask(OpenAIProvider(server.url, model="ok"))
+    assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer none"]
 
 
 def test_no_model(ask: Ask, server: FaultServer) -> None:

@@ -71,6 +71,8 @@ def test_answer_breaks_off(nb: Kernel) -> None:
     assert nb.value("(_answer.text, _answer.provider, Book.opened)") == ("half an ans", "broken", 1)
 
 
+EMPTY = "ConfigError: the question is empty: write it below %%ask, after %ask, or after nbretry ask"
+
 MISTAKES = {
     "%%ask -p opne,good\nWhy?": "ConfigError: there is no provider named 'opne'; did you mean 'openai'?",
     "%%ask -p goood\nWhy?": "ConfigError: there is no provider named 'goood'; did you mean 'good'?",
@@ -78,9 +80,9 @@ MISTAKES = {
     "%%ask -t hot\nWhy?": "ConfigError: -t/--temperature: 'hot' is no temperature: write a number from 0 to 2",
     "%%ask -p\nWhy?": "ConfigError: -p needs a value",
     "%%ask -o class\nWhy?": "ConfigError: -o/--into: 'class' cannot name a variable: write letters, digits and '_'",
-    "%%ask -p good\n": "ConfigError: the question is empty: write it in the cell below %%ask, or after %ask",
-    "%ask": "ConfigError: the question is empty: write it in the cell below %%ask, or after %ask",
-    "await nbretry.ask('  ')": "ConfigError: the question is empty: write it in the cell below %%ask, or after %ask",
+    "%%ask -p good\n": EMPTY,
+    "%ask": EMPTY,
+    "await nbretry.ask('  ')": EMPTY,
     "await nbretry.ask('Why?', providers=[])": None,
     "%%ask good\nWhy?": (
         "ConfigError: 'good' is no option: after %%ask stand options only, and the question in the lines below"

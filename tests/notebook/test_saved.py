@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import nbformat
 import pytest
 from kernel import Kernel, kernel
 from nbconvert import HTMLExporter, MarkdownExporter
+from page import Page
 
 STATIC = {"text/markdown", "text/html", "text/plain"}
 
@@ -57,41 +56,6 @@ nbretry.register("hostile", Hostile(*hostile.splitlines(keepends=True)))
 nbretry.register("refuses", Hostile(failure=ValueError("<script>alert('message')</script>")))
 nbretry.register("breaks", Hostile(hostile, failure=ValueError("<img src=x onerror=alert(1)>")))
 """
-
-
-class Page(HTMLParser):
-    """What a page would run, load or lead to."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[str] = []
-        self.handlers: list[str] = []
-        self.addresses: list[str] = []
-        self.text = ""
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name.startswith("on"):
-                self.handlers.append(f"{tag} {name}={value}")
-            if name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
-                self.addresses.append(f"{tag} {name}={value}")
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def assert_harmless(self) -> None:
-        active = {"script", "style", "iframe", "object", "embed", "form", "link", "meta", "base", "audio", "video"}
-        assert not active & set(self.tags)
-        assert self.handlers == []
-        for address in self.addresses:
-            if address.startswith("img src=data:image/svg+xml,"):
-                continue  # the report's own time line; a picture in an image tag runs nothing
-            scheme = urlsplit(address.partition("=")[2].strip()).scheme
-            assert address.startswith("a href="), f"loaded when it is shown: {address}"
-            assert scheme in ("", "http", "https"), f"leads to code: {address}"
 
 
 @pytest.fixture(scope="module")
