@@ -94,15 +94,22 @@ class MaskedStream:
 
 
 def _undecided(text: str) -> int:
-    """How many characters at the end of a text could be the beginning of a secret."""
+    """How many characters at the end of a text could be the beginning of a secret, or are part of one."""
+    values = _values()
     beginning = _KEY_BEGINNING.search(text)
-    undecided = len(text) - beginning.start() if beginning else 0
-    for value in _values():
-        for length in range(min(len(value) - 1, len(text)), undecided, -1):
+    start = beginning.start() if beginning else len(text)
+    for value in values:
+        for length in range(min(len(value) - 1, len(text)), len(text) - start, -1):
             if text.endswith(value[:length]):
-                undecided = length
+                start = len(text) - length
                 break
-    return undecided
+    whole = [match.span() for match in _KEY_SHAPES.finditer(text)]
+    for value in values:
+        whole += [match.span() for match in re.finditer(re.escape(value), text)]
+    for begun, ended in sorted(whole, reverse=True):
+        if begun < start < ended:
+            start = begun
+    return len(text) - start
 
 
 def _values() -> list[str]:
