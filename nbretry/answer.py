@@ -29,6 +29,7 @@ from nbretry.events import (
     UsageReported,
     exception_to_json,
 )
+from nbretry.redaction import mask
 from nbretry.types import Usage
 
 __all__ = ["Answer", "Attempt", "AttemptState", "RunState", "fold"]
@@ -37,7 +38,7 @@ AttemptState: TypeAlias = Literal["running", "answered", "failed", "stopped"]
 RunState: TypeAlias = Literal["pending", "running", "completed", "failed", "stopped"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Attempt:
     """One provider asked once.
 
@@ -78,6 +79,10 @@ class Attempt:
     finish_reason: str | None = None
     request_id: str | None = None
     passed_to: str | None = None
+
+    def __repr__(self) -> str:
+        shown = ((name, getattr(self, name)) for name in ("number", "path", "model", "state", "error", "usage"))
+        return mask(f"Attempt({', '.join(f'{name}={value!r}' for name, value in shown if value not in (None, ''))})")
 
     @property
     def path(self) -> str:
@@ -365,12 +370,13 @@ class Answer:
         return {name: value for name, value in record.items() if value is not None}
 
     def __str__(self) -> str:
-        return self.text
+        return mask(self.text)
 
     def __repr__(self) -> str:
         who = f" from {self.provider}" if self.provider else ""
-        text = self.text if len(self.text) <= 60 else self.text[:59] + "…"
-        return f"<Answer {self.state}{who}, {len(self.attempts)} attempts: {text!r}>"
+        text = mask(self.text)
+        text = text if len(text) <= 60 else text[:59] + "…"
+        return mask(f"<Answer {self.state}{who}, {len(self.attempts)} attempts: {text!r}>")
 
 
 def _usage_dict(usage: Usage) -> dict[str, int | None]:

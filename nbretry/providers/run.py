@@ -32,7 +32,7 @@ from nbretry.events import (
 )
 from nbretry.policy import Decision, RetryPolicy
 from nbretry.providers.base import is_content, provider_name, resolve_model
-from nbretry.redaction import mask_exception, remember_secret
+from nbretry.redaction import mask, mask_exception, remember_secret
 from nbretry.types import FinishReason, Messages, Metadata, ProviderType, Reasoning, ResponseInfo, Status, Usage
 
 __all__ = ["Request", "Run", "RunningAttempt"]
@@ -181,7 +181,8 @@ class Run:
         self._number += 1
         self._tries += 1
         attempt = self.attempt = RunningAttempt(self, self._queue[0], self._number)
-        logger.debug("attempt %d: asking %s for %s", attempt.number, attempt.name, attempt.model or "its default model")
+        model = mask(attempt.model) or "its default model"
+        logger.debug("attempt %d: asking %s for %s", attempt.number, attempt.name, model)
         return attempt, self.note(AttemptStarted(attempt.number, attempt.name, attempt.model, self.now()))
 
     def failed(self, attempt: RunningAttempt, exception: BaseException) -> AttemptFailed:

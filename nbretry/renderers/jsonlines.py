@@ -55,6 +55,9 @@ def read_events(lines: Iterable[str]) -> Iterator[Event]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                yield from_json(json.loads(line))
+                record = json.loads(line)
+                if not isinstance(record, dict):
+                    raise ValueError(f"not an event of a run: {line.strip()}")
+                yield from_json(record)
             except ValueError as error:
                 raise ValueError(f"line {number} of the log: {error}") from error

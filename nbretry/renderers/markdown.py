@@ -26,6 +26,13 @@ _LINK = re.compile(rf"(?<=\])\((?!{_HARMLESS})")
 _LINK_DEFINITION = re.compile(rf"(?<=\]):(?!{_HARMLESS})")
 _SAFE_ADDRESS = re.compile(r"(?:https?|mailto):|[^:]*$", re.IGNORECASE)
 _MATH = re.compile(r"(?<!\\)\$\$.*?(?<!\\)\$\$|\\\\\[.*?\\\\\]|\\begin\{([a-z]*\*?)\}.*?\\end\{\1\}", re.DOTALL)
+_FORMULA = re.compile(
+    r"""(
+      (?<!\\)\$\$.+?(?<!\\)\$\$ | \\{1,2}\[.+?\\{1,2}\] | \\{1,2}\(.+?\\{1,2}\) | \\begin\{[a-z]*\*?\}.+?\\end\{
+    | (?<![\\$])\$(?![\s$])[^$\n]*(?<![\s\\$])\$(?!\d)
+    )""",
+    re.DOTALL | re.VERBOSE,
+)
 _MATH_BEGIN = re.compile(r"\$|\\\\[(\[]|\\begin\{")
 _MATH_END = re.compile(r"\$|\\\\[)\]]|\\end\{")
 _TAG_AT_LINE_START = re.compile(r"\n[\s>]*<")  # begins a block of HTML, and so ends the code span before it
@@ -110,18 +117,15 @@ def _content(text: str) -> str:
     return text[1:-1] if text.strip(" ") and text[0] == text[-1] == " " else text
 
 
-_ESCAPES = {
-    _TAG: "&lt;",
-    _IMAGE: "&#33;",
-    _LINK: "&#40;",
-    _LINK_DEFINITION: "&#58;",
-}
+_ESCAPES = {_TAG: ("&lt;", "< "), _IMAGE: ("&#33;", "! "), _LINK: ("&#40;", " ("), _LINK_DEFINITION: ("&#58;", " :")}
+"""What stands for the character that makes each of them active: in a text, and in a formula, where a space says nothing."""
 
 
 def _escape(text: str) -> str:
-    for pattern, entity in _ESCAPES.items():
-        text = pattern.sub(entity, text)
-    return text
+    parts = _FORMULA.split(text)  # every other one is a formula
+    for pattern, replacements in _ESCAPES.items():
+        parts = [pattern.sub(replacements[index % 2], part) for index, part in enumerate(parts)]
+    return "".join(parts)
 
 
 @cache

@@ -69,7 +69,7 @@ def test_interrupt_while_streaming(nb: Kernel, request: pytest.FixtureRequest, c
     ],
 )
 def test_interrupt_while_nothing_comes(nb: Kernel, cell: str) -> None:
-    """A provider that says nothing is given up as soon as one that talks, though nothing else wakes the kernel's loop."""
+    """A provider that says nothing is given up as soon as one that talks, though nothing wakes the kernel's loop."""
     ran = nb.run(cell, interrupt_when=_updates("asking hung"))
     assert ran.failed
     assert ran.traceback in (KEYBOARD, CANCELLED)
@@ -101,7 +101,7 @@ def test_interrupt_of_a_blocked_synchronous_provider(nb: Kernel, cell: str) -> N
 
 
 def test_interrupt_inside_run_cell(nb: Kernel) -> None:
-    """In a cell within a cell the inner one is stopped and says so; the outer one goes on, as it does for any failure."""
+    """In a cell within a cell the inner one is stopped and says so; the outer one goes on, as for any failure."""
     ran = nb.run(
         "await asyncio.sleep(0)\nr = get_ipython().run_cell('%%ask -p slow\\nCount.')", interrupt_when=says("word3")
     )
@@ -125,7 +125,7 @@ def test_interrupt_of_two_at_once(nb: Kernel) -> None:
 
 
 def test_second_interrupt(nb: Kernel) -> None:
-    """Where a provider takes its time to close, a second interrupt ends the cell at once, and the provider closes later."""
+    """Where a provider takes its time to close, a second interrupt ends the cell at once."""
 
     def first(message: Message) -> bool:
         if not says("word3")(message):

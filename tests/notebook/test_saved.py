@@ -78,7 +78,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory, shared_kernel: Kernel) -> It
         nb.client.nb.cells = nb.client.nb.cells[first:]
         path = directory / "saved.ipynb"
         nbformat.write(nb.client.nb, path)
-    yield path
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_exported_page_has_answer_and_report(document: Any) -> None:
 
 
 def test_exported_page_runs_nothing(document: Any) -> None:
-    """In nbconvert's HTML no word of a model, of an exception or of a provider's name has become a tag or an address."""
+    """In nbconvert's HTML no word of a model, an exception or a provider's name has become a tag or an address."""
     page = Page(_exported(document))
     page.assert_harmless()
     assert "<script>alert(1)</script>" in page.text, "the words themselves are to be read"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from kernel import Kernel
 
 
@@ -11,7 +13,7 @@ def test_tokens_are_shown_as_they_come(nb: Kernel) -> None:
     states = ran.repaints()
     final = "".join(f"word{i} " for i in range(20))
     assert states[-1] == final
-    assert all(later.startswith(earlier) for earlier, later in zip(states, states[1:], strict=False))
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(states))
     assert len(set(states)) >= 4
     assert ran.times[-1] - ran.arrived(states[0]) > 0.25, "the first state came only with the end of the cell"
 
