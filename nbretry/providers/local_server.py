@@ -37,7 +37,7 @@ class Settings(TypedDict):
         api_key: the key without which nothing is answered.
         n_ctx: tokens that one conversation may have.
         n_parallel: conversations that are answered at the same time.
-        n_threads: threads to compute with, or None for llama.cpp's own choice.
+        n_threads: threads to compute with, or None for one fewer than there are processors.
         sys_path: the parent's import path, so that whatever the parent can import is found here too.
     """
 
@@ -91,9 +91,9 @@ def _serve(settings: Settings) -> Any:
     params.api_keys = [settings["api_key"]]
     params.n_parallel = settings["n_parallel"]
     params.n_ctx = settings["n_ctx"] * settings["n_parallel"]  # llama.cpp divides it among the conversations
-    if settings["n_threads"] is not None:
-        params.cpuparams.n_threads = settings["n_threads"]
-        params.cpuparams_batch.n_threads = settings["n_threads"]
+    for cpu in (params.cpuparams, params.cpuparams_batch):
+        cpu.n_threads = settings["n_threads"] or _spare_processors()
+        cpu.poll = 0  # threads that wait by spinning come to a standstill where other programs use the processors
     wishes = {
         "offline": True,  # the model is a file, nothing is to be fetched
         "ui": False,
@@ -105,6 +105,12 @@ def _serve(settings: Settings) -> Any:
         if hasattr(params, name):  # nothing fails without them, so another release may have renamed them
             setattr(params, name, value)
     return xllamacpp.Server(params)
+
+
+def _spare_processors() -> int:
+    """All but one, for the kernel and the browser."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable - 1)
 
 
 def _say(report: int, message: dict[str, Any]) -> None:
