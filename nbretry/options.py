@@ -152,7 +152,7 @@ _FLAG = re.compile(r"--?[A-Za-z]")
 
 
 def _split(line: str) -> tuple[list[str], str]:
-    known = [flag for option in (*OPTIONS, INTO) for flag in option.flags]
+    known = {flag: option for option in (*OPTIONS, INTO) for flag in option.flags}
     arguments: list[str] = []
     position = 0
     while (word := _WORD.match(line, position)) is not None:
@@ -163,7 +163,7 @@ def _split(line: str) -> tuple[list[str], str]:
             break
         flag, equals, value = text.partition("=")
         if flag not in known:
-            raise ConfigError(f"there is no option {flag!r}{nearest(flag, known)}")
+            raise ConfigError(f"there is no option {flag!r}{nearest(flag, list(known))}")
         position = word.end()
         if not equals:
             follows = _WORD.match(line, position)
@@ -171,14 +171,16 @@ def _split(line: str) -> tuple[list[str], str]:
                 raise ConfigError(f"{flag} needs a value")
             value = follows[1]
             position = follows.end()
-        arguments += [f"{flag}={_unquote(value)}"] if flag.startswith("--") else [flag + _unquote(value)]
+        arguments.append(f"{known[flag].flags[-1]}={_unquote(flag, value)}")
     return arguments, line[position:].strip()
 
 
-def _unquote(text: str) -> str:
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
-        return re.sub(r"\\(.)", r"\1", text[1:-1])
-    return text
+def _unquote(flag: str, text: str) -> str:
+    if not text or text[0] not in "\"'":
+        return text
+    if len(text) < 2 or text[-1] != text[0]:
+        raise ConfigError(f"{flag}: the quote in {_shorten(text)} is not closed")
+    return re.sub(r"\\([\"'\\])", r"\1", text[1:-1])
 
 
 def _shorten(text: str) -> str:

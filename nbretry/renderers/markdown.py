@@ -28,14 +28,16 @@ _SAFE_ADDRESS = re.compile(r"(?:https?|mailto):|[^:]*$", re.IGNORECASE)
 _MATH = re.compile(r"(?<!\\)\$\$.*?(?<!\\)\$\$|\\\\\[.*?\\\\\]|\\begin\{([a-z]*\*?)\}.*?\\end\{\1\}", re.DOTALL)
 _FORMULA = re.compile(
     r"""(
-      (?<!\\)\$\$.+?(?<!\\)\$\$ | \\{1,2}\[.+?\\{1,2}\] | \\{1,2}\(.+?\\{1,2}\) | \\begin\{[a-z]*\*?\}.+?\\end\{
-    | (?<![\\$])\$(?![\s$])[^$\n]*(?<![\s\\$])\$(?!\d)
+      (?<!\\)\$\$ .{1,2000}? (?<!\\)\$\$
+    | \\{1,2}\[ .{1,2000}? \\{1,2}\]
+    | \\{1,2}\( .{1,2000}? \\{1,2}\)
+    | \\begin\{[a-z]*\*?\} .{1,2000}? \\end\{
+    | (?<![\\$])\$(?![\s$]) [^$\n]* (?<![\s\\$])\$(?!\d)
     )""",
     re.DOTALL | re.VERBOSE,
 )
 _MATH_BEGIN = re.compile(r"\$|\\\\[(\[]|\\begin\{")
 _MATH_END = re.compile(r"\$|\\\\[)\]]|\\end\{")
-_TAG_AT_LINE_START = re.compile(r"\n[\s>]*<")  # begins a block of HTML, and so ends the code span before it
 _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 
 
@@ -100,10 +102,12 @@ def _escape_outside_code_spans(block: str, in_table: bool) -> str:
         return _escape(block)
     for span in spans:
         safe.append(_escape(block[done : span.start()]))
+        before, after = block[: span.start()], block[span.end() :]
+        # Viewers do not agree on what ends a code span: a line that begins like HTML, a cell of a table, a formula.
         broken = (
-            _TAG_AT_LINE_START.search(span[0])
-            or (in_table and "|" in span[0])  # parts cells
-            or (_MATH_END.search(span[0]) and _MATH_BEGIN.search(block[: span.start()]))
+            "\n" in span[0]
+            or ("|" in span[0] and (in_table or "|" in after))
+            or (_MATH_END.search(span[0]) and _MATH_BEGIN.search(before))
         )
         safe.append(_escape(span[0]) if broken else span[0])
         done = span.end()
@@ -118,7 +122,7 @@ def _content(text: str) -> str:
 
 
 _ESCAPES = {_TAG: ("&lt;", "< "), _IMAGE: ("&#33;", "! "), _LINK: ("&#40;", " ("), _LINK_DEFINITION: ("&#58;", " :")}
-"""What stands for the character that makes each of them active: in a text, and in a formula, where a space says nothing."""
+"""What stands for the character that makes each active: in a text, and in a formula, where a space says nothing."""
 
 
 def _escape(text: str) -> str:

@@ -1,87 +1,171 @@
-"""The line after ``%%ask`` and ``%ask``."""
+"""The line of ``%%ask``: what it takes, and what it says about each mistake."""
 
 from __future__ import annotations
 
-import contextlib
+import argparse
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nbretry.errors import ConfigError
-from nbretry.options import INTO, OPTIONS, magic_help, parse_magic_line
+from nbretry.options import INTO, OPTIONS, Asked, add_options, magic_help, parse_magic_line, question_of
+from nbretry.session import Question
+
+ALL_SET = Question("Why?", ["a", "b"], "big", "Be brief.", 0.5, 100)
 
 
-def test_every_option_reaches_the_question() -> None:
-    """Each option of the table is read, in its short and its long form, with a space or an equals sign."""
-    short = parse_magic_line("-p a,b -m big -s 'be brief' -t 0.5 --max-tokens 9 -o x", "Why?")
-    long = parse_magic_line(
-        "--providers=a,b --model=big --system='be brief' --temperature=0.5 --max-tokens=9 --into=x", "Why?"
-    )
-    assert short == long
-    question = short.question
-    assert (question.providers, question.model, question.system) == (["a", "b"], "big", "be brief")
-    assert (question.temperature, question.max_tokens, short.into) == (0.5, 9, "x")
-    assert question.options() == {"temperature": 0.5, "max_tokens": 9}
+def test_no_options() -> None:
+    """A question alone is asked as it is, with nothing set."""
+    assert parse_magic_line("", "Why?\n") == Asked(Question("Why?\n"))
+    assert parse_magic_line("Why is it so?") == Asked(Question("Why is it so?"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-p a,b -m big -s 'Be brief.' -t 0.5 --max-tokens 100 -o name",
+        '--providers a,b --model big --system "Be brief." --temperature 0.5 --max-tokens 100 --into name',
+        "--providers=a,b --model=big --system='Be brief.' --temperature=0.5 --max-tokens=100 --into=name",
+        "-p=a,b -m=big -s='Be brief.' -t=.5 --max-tokens=100 -o=name",
+        "  -o   name -t 5e-1 --max-tokens 100\t-s 'Be brief.'  -m 'big' -p 'a, b'  ",
+        "-p x -p a,b -m big -s 'Be brief.' -t 0.5 --max-tokens 100 -o name",
+    ],
+)
+def test_forms_of_options(line: str) -> None:
+    """Options are short or long, with a space or ``=``, in any order, quoted where needed; of two the last counts."""
+    assert parse_magic_line(line, "Why?") == Asked(ALL_SET, "name")
+    assert parse_magic_line(f"{line} Why?") == Asked(ALL_SET, "name")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("'Say \"hi\"'", 'Say "hi"'),
+        ('"It\'s"', "It's"),
+        (r'"a \"quoted\" word"', 'a "quoted" word'),
+        (r"'C:\new\table'", r"C:\new\table"),
+        (r"'back\\slash'", r"back\slash"),
+        ("''", ""),
+        ("'=x'", "=x"),
+        ("'-p'", "-p"),
+        ("{x}$y", "{x}$y"),
+        ("plain", "plain"),
+    ],
+)
+def test_quoted_values(written: str, meant: str) -> None:
+    """A value in quotes means what stands between them; a backslash is one, but before a quote or another."""
+    for line in (f"-s {written}", f"-s={written}", f"--system {written}", f"--system={written}"):
+        assert parse_magic_line(line, "Why?").question.system == meant
 
 
 @pytest.mark.parametrize(
     ("line", "prompt"),
     [
-        ("Why's the sky blue?", "Why's the sky blue?"),
-        ('-p a say "hello"', 'say "hello"'),
-        ("-p a -- -m is an option", "-m is an option"),
+        ("Why -p good?", "Why -p good?"),
+        ('-p a Why\'s "this"  so -t 9?', 'Why\'s "this"  so -t 9?'),
         ("-5 + 3 = ?", "-5 + 3 = ?"),
-        ("-p a {x} $y \\n %z", "{x} $y \\n %z"),
-        ("what does -p mean", "what does -p mean"),
-        ("", ""),
+        ("-.5 is what?", "-.5 is what?"),
+        ("- what is this", "- what is this"),
+        ("-p a -- -m is what?", "-m is what?"),
+        ("-- --", "--"),
+        ("-- ", ""),
+        ('"Why?" she asked \'him', '"Why?" she asked \'him'),
+        ("x=1; y?", "x=1; y?"),
+        ("\\alpha {x} $y", "\\alpha {x} $y"),
+        ("--- what?", "--- what?"),
+        ("–t is a dash", "–t is a dash"),
+        ("-p a\tWhy?  ", "Why?"),
     ],
 )
-def test_the_question_of_a_line_stays_as_typed(line: str, prompt: str) -> None:
-    """What follows the options is the question, with its quotes, braces and dashes."""
+def test_question_on_the_line_stays_as_typed(line: str, prompt: str) -> None:
+    """What follows the options is the question, quotes and dashes and all; after ``--`` nothing is an option."""
     assert parse_magic_line(line).question.prompt == prompt
 
 
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("--provider a", "there is no option '--provider'; did you mean '--providers'?"),
-        ("--max_tokens 3", "there is no option '--max_tokens'; did you mean '--max-tokens'?"),
-        ("-p", "-p needs a value"),
-        ("-p a,,b", "write their names with commas between"),
-        ("-t warm", "'warm' is no temperature: write a number from 0 to 2"),
-        ("-t 2.5", "'2.5' is no temperature: write a number from 0 to 2"),
-        ("-t nan", "'nan' is no temperature"),
-        ("--max-tokens 0", "'0' is no number of tokens: write a whole number from 1"),
-        ("--max-tokens many", "'many' is no number of tokens"),
-        ("-o class", "'class' cannot name a variable"),
-        ("-o 1st", "'1st' cannot name a variable"),
-    ],
-)
-def test_a_mistake_is_one_line(line: str, says: str) -> None:
-    """A wrong option is refused in one line that says what would be right."""
+@given(st.text(min_size=1).map(str.strip).filter(lambda text: text and text[0] != "-"))
+def test_any_question_comes_through(text: str) -> None:
+    """Any text that begins with no dash comes through whole, with options before it or none, and any text after --."""
+    assert parse_magic_line(text).question.prompt == text
+    assert parse_magic_line(f"-p a -t 1 {text}").question.prompt == text
+    assert parse_magic_line(f"-t 1 -- -{text}").question.prompt == f"-{text}"
+
+
+@given(st.text(max_size=200))
+def test_any_cell_comes_through(text: str) -> None:
+    """The cell below the line is the question as it stands."""
+    assert parse_magic_line("-p a", f"Q{text}").question.prompt == f"Q{text}"
+
+
+@given(st.text(alphabet="-ptsmo=\"' \\,ab1.", max_size=30))
+def test_any_line_is_taken_or_refused_in_one_line(line: str) -> None:
+    """However odd a line is, it is either understood or refused in one line."""
+    said = "understood"
+    try:
+        parse_magic_line(line, "Why?")
+    except ConfigError as error:
+        said = str(error)
+    assert said
+    assert "\n" not in said
+
+
+def test_empty_cell_leaves_the_question_on_the_line() -> None:
+    """Where the cell is empty, the rest of the ``%%ask`` line is the question."""
+    assert parse_magic_line("-p a Why?", " \n").question.prompt == "Why?"
+
+
+MISTAKES = {
+    "--provider a": "there is no option '--provider'; did you mean '--providers'?",
+    "--temprature 1": "there is no option '--temprature'; did you mean '--temperature'?",
+    "--maxtokens 5": "there is no option '--maxtokens'; did you mean '--max-tokens'?",
+    "-pgood": "there is no option '-pgood'; ",
+    "-x 5": "there is no option '-x'; ",
+    "--zzzz": "there is no option '--zzzz'; known are -p, --providers, -m, --model, ",
+    "-p": "-p needs a value",
+    "-t 1 --model": "--model needs a value",
+    "-t hot": "-t/--temperature: 'hot' is no temperature: write a number from 0 to 2",
+    "-t 2.1": "-t/--temperature: '2.1' is no temperature: write a number from 0 to 2",
+    "-t -1": "-t/--temperature: '-1' is no temperature: write a number from 0 to 2",
+    "-t nan": "-t/--temperature: 'nan' is no temperature: write a number from 0 to 2",
+    "--max-tokens 0": "--max-tokens: '0' is no number of tokens: write a whole number from 1",
+    "--max-tokens 1.5": "--max-tokens: '1.5' is no number of tokens: write a whole number from 1",
+    "--max-tokens=-4": "--max-tokens: '-4' is no number of tokens: write a whole number from 1",
+    "-o 2x": "-o/--into: '2x' cannot name a variable: write letters, digits and '_'",
+    "-o class": "-o/--into: 'class' cannot name a variable: write letters, digits and '_'",
+    "-o a.b": "-o/--into: 'a.b' cannot name a variable: write letters, digits and '_'",
+    "-p a,,b": "-p/--providers: 'a,,b' is no list of providers: write their names with commas between",
+    "-p a, b": "-p/--providers: 'a,' is no list of providers: write their names with commas between",
+    "-p ''": "-p/--providers: '' is no list of providers: write their names with commas between",
+    "-s 'Be brief": "-s: the quote in 'Be is not closed",
+    "good": "'good' is no option: after %%ask stand options only, and the question in the lines below",
+    'good Why "so"?': "'good Why \"so\"?' is no option: ",
+    "-p a " + "word " * 20: "'word word word word word word word word…' is no option: ",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_mistake_is_told_in_one_line(line: str) -> None:
+    """Each mistake is told in one line: what is wrong, and what would be right."""
     with pytest.raises(ConfigError) as caught:
         parse_magic_line(line, "Why?")
-    assert says in str(caught.value)
+    assert str(caught.value).startswith(MISTAKES[line])
     assert "\n" not in str(caught.value)
 
 
-def test_words_beside_a_cell_are_refused() -> None:
-    """Words on the line of a cell are neither dropped nor sent: they are refused."""
-    with pytest.raises(ConfigError, match="options only, and the question in the lines below"):
-        parse_magic_line("-p a why", "Why?")
-
-
-def test_the_help_names_every_option() -> None:
-    """What ``%%ask?`` says has each option with its meaning."""
+def test_help_names_every_option() -> None:
+    """What ``%%ask?`` shows has each option with its flags, its value and what it does."""
     text = magic_help()
     for option in (*OPTIONS, INTO):
-        assert option.flags[-1] in text
-        assert option.help in text
+        line = re.escape(", ".join(option.flags) + " " + option.metavar) + r"\s+" + re.escape(option.help)
+        assert re.search(line, text)
+    assert max(map(len, text.splitlines())) <= 120
 
 
-@given(st.text())
-def test_any_line_is_read_or_refused_in_one_line(line: str) -> None:
-    """No line breaks the parser, whatever it holds."""
-    with contextlib.suppress(ConfigError):
-        parse_magic_line(line)
+def test_command_line_has_the_same_options() -> None:
+    """The options of the magic are those of the command line, but for the variable."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_options(parser)
+    line = ["-p", "a,b", "-m", "big", "-s", "Be brief.", "-t", "0.5", "--max-tokens", "100"]
+    assert question_of("Why?", parser.parse_args(line)) == ALL_SET
+    assert question_of("Why?", parser.parse_args([])) == Question("Why?")

@@ -1,4 +1,4 @@
-"""The views of a run: a stranger's Markdown made safe, the report, the terminal, the log."""
+"""The views of a run: the report, the terminal, the log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from page import Page
 
@@ -29,7 +29,6 @@ from nbretry.events import (
 from nbretry.redaction import remember_secret
 from nbretry.renderers.console import ConsoleRenderer
 from nbretry.renderers.jsonlines import JsonLinesRenderer, read_events
-from nbretry.renderers.markdown import safe_markdown
 from nbretry.renderers.report import attempt_line, report_html, report_text, seconds, status_line, summary
 from nbretry.types import Usage
 
@@ -40,173 +39,6 @@ SECRET = "a-secret-of-these-tests"
 @pytest.fixture(autouse=True)
 def known_secret() -> None:
     remember_secret(SECRET)
-
-
-# --- Markdown ---------------------------------------------------------------------------------------------------------
-
-FRAGMENTS = [
-    "<script>",
-    "</script>",
-    "<img/src=x/onerror=alert(1)>",
-    "<b/onclick=x>",
-    "`",
-    "``",
-    "```",
-    "````",
-    "~~~",
-    ">",
-    "-",
-    "1.",
-    "*",
-    "|",
-    "||",
-    "#",
-    "$",
-    "$$",
-    "\\",
-    "\\(",
-    "\\[",
-    "\\\\[",
-    "\\\\]",
-    "\\begin{x}",
-    "\\end{x}",
-    "<",
-    "<a",
-    "/>",
-    "[",
-    "]",
-    "(",
-    ")",
-    "!",
-    "![a](http://x/y)",
-    "[a](javascript:x)",
-    "[a][a]",
-    "<javascript:x>",
-    "<!--",
-    "-->",
-    "<?php",
-    "?>",
-    "<![CDATA[",
-    "]]>",
-    "<style>",
-    "<iframe/src=x>",
-    "&lt;",
-    "&#60;",
-    "javascript:x",
-    "data:text/html,x",
-    "word",
-    "=",
-    "---",
-    "[a]:",
-]
-FRAGMENTS += [
-    "\n",
-    "\n\n",
-    "    ",
-    "\t",
-    " ",
-    "\r",
-    "\u2028",
-    "\x0c",
-    "\n| --- | --- |\n",
-    "[a]: javascript:x\n",
-    "\n```\n",
-]
-FRAGMENTS += ["<img src=x onerror=alert(1)>", "[a]( javascript:x )", "[a](<javascript:x>)", "<b\nonclick=x>"]
-
-
-def shown_by_every_viewer(markdown: str) -> list[Page]:
-    """The Markdown as two viewers show it that escape nothing: a CommonMark one, and nbconvert with its mathematics."""
-    from markdown_it import MarkdownIt
-    from nbconvert.filters import markdown2html
-
-    common = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    common.validateLink = lambda url: True
-    return [Page(common.render(markdown)), Page(str(markdown2html(markdown)))]
-
-
-@settings(max_examples=300)
-@given(st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join))
-def test_no_markdown_becomes_active(text: str) -> None:
-    """Whatever a model writes, no viewer finds HTML, an image that is loaded or a link to code in it."""
-    for page in shown_by_every_viewer(safe_markdown(text)):
-        page.assert_harmless()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "- <script>[a](java\nscript:x)\n\n    (<b onclick=x>",
-        "\n>``<?php<script\n><script>html``<a)",
-        "$\\[[=)# ``<!--$$<script># [``",
-        "<html&#60;<img src=x onerror=alert(1)>",
-        "````![a](http://x/y)[a]| ````[a](\n| --- | --- |\nx",
-        "[a][a]\\```\n``\\[([a]( javascript:x )```",
-        "* \n| --- | --- |\n\n    <script\n>---x",
-        "$$\n\n````1. <a~~~/>x$$<javascript:x>",
-        "> > \t[a]( javascript:x )",
-    ],
-)
-def test_what_once_became_active(text: str) -> None:
-    """Texts by which tags and links came through before, each for another reason, stay inert."""
-    for page in shown_by_every_viewer(safe_markdown(text)):
-        page.assert_harmless()
-
-
-ORDINARY = (
-    "Words, *emphasis*, `code`, 1 < 2, a<-b, AT&T, [a link](https://example.org/a?b=c&d) and <https://example.org>."
-)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        ORDINARY,
-        "| a | b |\n| --- | --- |\n| 1 | `x` |\n",
-        "$a < b$ and $$\\sum_{i<n} x_i$$\n",
-        "```html\n<script>alert(1)</script>\n<img src=x>\n```\n",
-        "````markdown\n```html\n<b>\n```\n![x](y)\n````\n",
-        "1. First:\n\n   ```html\n   <div>\n   ```\n2. Second\n",
-        "Use `<div>` and ``<b>`x`</b>``, or `![x](y)`.\n",
-        "An open fence:\n\n```html\n<div>\n",
-        "> ```\n> <div>\n> ```\n",
-    ],
-)
-def test_ordinary_text_and_code_stay_as_written(text: str) -> None:
-    """What has no tag, image or unsafe link outside of code is not changed at all, cut off or not."""
-    assert safe_markdown(text) == text
-
-
-@given(st.text(alphabet="<>/ab!?&[]() \n\"'=|$#*-", max_size=80))
-def test_fenced_code_keeps_every_character(code: str) -> None:
-    """Code within a fence comes through whole, whatever it holds, beside text that is escaped."""
-    fenced = f"```html\n{code}\n```\n"
-    assert safe_markdown(f"A <b>bold</b> word:\n\n{fenced}\nand <i>after</i>.\n") == (
-        f"A &lt;b>bold&lt;/b> word:\n\n{fenced}\nand &lt;i>after&lt;/i>.\n"
-    )
-
-
-@given(st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join))
-def test_safe_markdown_is_settled_at_once(text: str) -> None:
-    """What is safe stays safe when it is made safe again, so that an answer can pass through twice."""
-    for page in shown_by_every_viewer(safe_markdown(safe_markdown(text))):
-        page.assert_harmless()
-
-
-def test_images_and_unsafe_links_are_shown_as_text_or_links() -> None:
-    """An image becomes a link to it; a link to code is shown as it was written."""
-    first, second = shown_by_every_viewer(
-        safe_markdown("![a cat](https://example.org/cat.png) [x](javascript:alert(1))")
-    )
-    for page in (first, second):
-        assert page.addresses == ["a href=https://example.org/cat.png"]
-        assert "[x](javascript:alert(1))" in page.text
-
-
-def test_secrets_in_markdown_are_masked() -> None:
-    """A secret that a model repeats is masked, in code too."""
-    assert SECRET not in safe_markdown(f"Your key is {SECRET}, in code `{SECRET}`.")
 
 
 # --- the report -------------------------------------------------------------------------------------------------------

