@@ -25,24 +25,25 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serve(tmp_path_factory.mktemp("lab")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
-def session_page(chromium: str) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def module_page(chromium: str) -> Iterator[Page]:
+    # No longer than these tests: Playwright has an event loop running in this thread for as long as it is open.
     with browser_page() as page:
         yield page
 
 
 @pytest.fixture
-def page(session_page: Page, server: Server) -> Page:
-    """The session's page, at its first size and in the light theme."""
-    session_page.set_viewport_size({"width": 1100, "height": 900})
+def page(module_page: Page, server: Server) -> Page:
+    """The module's page, at its first size and in the light theme."""
+    module_page.set_viewport_size({"width": 1100, "height": 900})
     server.set_theme("JupyterLab Light")
-    return session_page
+    return module_page
 
 
 @pytest.fixture(scope="session")

@@ -271,7 +271,7 @@ def in_process(directory: Path, program: str) -> str:
 
 
 def test_provider_of_another_package(tmp_path: Path) -> None:
-    """A provider that another package offers by an entry point is found by its name, and loaded only when it is asked."""
+    """A provider that another package offers by an entry point is found by its name, and loaded when it is asked."""
     offer(tmp_path, theirs="their_package:Theirs", openai="their_package:Theirs")
     program = """
 import asyncio, sys
