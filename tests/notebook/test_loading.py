@@ -13,8 +13,9 @@ import sys, threading
 before = set(sys.modules)
 threads = set(threading.enumerate())
 opened = []
+reaching_out = {"socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen", "os.fork", "os.posix_spawn"}
 def watch(event, arguments):
-    if event in ("socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen", "os.fork", "os.posix_spawn"):
+    if event in reaching_out:
         opened.append(event)
 sys.addaudithook(watch)"""
 
