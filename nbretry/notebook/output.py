@@ -34,6 +34,7 @@ __all__ = ["CellOutput", "display_answer"]
 _SHORTEST_INTERVAL = 0.06
 _LONGEST_INTERVAL = 1.0
 _INTERVAL_PER_SECOND = 0.02
+_INTERVALS_PER_PAINT = 5  # a very long text takes a while to be made safe: the loop is for the stream first
 
 _Bundle = dict[str, Any]
 
@@ -52,6 +53,7 @@ class CellOutput:
         self._captured = _is_captured(shell)
         self._shown = False
         self._painted_at = 0.0
+        self._paint_took = 0.0
         self._content_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -81,7 +83,8 @@ class CellOutput:
 
     def _interval(self) -> float:
         streaming_for = time.monotonic() - (self._content_since or time.monotonic())
-        return min(_LONGEST_INTERVAL, max(_SHORTEST_INTERVAL, streaming_for * _INTERVAL_PER_SECOND))
+        growing = min(_LONGEST_INTERVAL, max(_SHORTEST_INTERVAL, streaming_for * _INTERVAL_PER_SECOND))
+        return max(growing, self._paint_took * _INTERVALS_PER_PAINT)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -93,11 +96,13 @@ class CellOutput:
             self._timer = None
 
     def _paint(self) -> None:
+        begun = time.monotonic()
         if self._answer.text:
             self._show({"text/markdown": safe_markdown(self._answer.text)})
         else:
             self._show(_status(self._answer))
         self._painted_at = time.monotonic()
+        self._paint_took = self._painted_at - begun
 
     def _paint_end(self) -> None:
         metadata = _provenance(self._answer)
