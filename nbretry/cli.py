@@ -72,14 +72,13 @@ def _parser() -> argparse.ArgumentParser:
 def _ask(parsed: argparse.Namespace) -> int:
     prompt = sys.stdin.read() if parsed.question == "-" else parsed.question
     paint = JsonLinesRenderer(sys.stdout) if parsed.json else ConsoleRenderer(sys.stdout, sys.stderr)
-    answer = None
     try:
-        answer = asyncio.run(default_session().ask(question_of(prompt, parsed), paint))
-    except NbretryError as error:
+        asyncio.run(default_session().ask(question_of(prompt, parsed), paint))
+    except NbretryError:
         if not default_session().answers:  # nobody was asked, so no renderer has said why
             raise
-        del error
-    return 0 if answer is not None else 1
+        return 1
+    return 0
 
 
 def _pull(parsed: argparse.Namespace) -> int:

@@ -54,6 +54,7 @@ __all__ = [
     "StreamInterruptedError",
     "describe",
     "message_of",
+    "nearest",
     "type_name",
 ]
 
@@ -284,3 +285,11 @@ def failure_text(head: str, failures: Iterable[tuple[str, BaseException]]) -> st
     """A heading and one line ``Name: Type: message`` for each failure."""
     lines = (f"{name}: {' '.join(describe(exception).split())}" for name, exception in failures)
     return "\n".join([f"{head}:", *lines])
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The end of a line that refuses a word: ``; did you mean 'x'?`` where a known one is near, else all of them."""
+    import difflib  # for a mistake only
+
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from nbretry.errors import ConfigError
-from nbretry.session import Question, nearest
+from nbretry.errors import ConfigError, nearest
+from nbretry.session import Question
 
 __all__ = ["OPTIONS", "Asked", "Option", "add_options", "magic_help", "parse_magic_line", "question_of"]
 

@@ -7,7 +7,6 @@ A name stands for, in this order: what the user registered, what another package
 from __future__ import annotations
 
 import asyncio
-import difflib
 import importlib.util
 import os
 from collections import deque
@@ -19,7 +18,7 @@ from typing import Any
 
 from nbretry.answer import Answer
 from nbretry.clock import SYSTEM_CLOCK
-from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError
+from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
 from nbretry.events import Event, RunCancelled
 from nbretry.prompt import build_messages
 from nbretry.providers.base import NamedProvider, provider_name
@@ -28,7 +27,7 @@ from nbretry.providers.presets import PRESETS, provider_from_preset
 from nbretry.providers.retry_provider import RetryProvider
 from nbretry.types import ProviderType
 
-__all__ = ["ENTRY_POINT_GROUP", "Paint", "Question", "Session", "default_session", "drive", "nearest", "register"]
+__all__ = ["ENTRY_POINT_GROUP", "Paint", "Question", "Session", "default_session", "drive", "register"]
 
 ENTRY_POINT_GROUP = "nbretry.providers"
 
@@ -209,12 +208,6 @@ async def drive(events: AsyncGenerator[Event, None], paint: Paint, keep: Callabl
     finally:
         keep(answer)
     return answer
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """``; did you mean 'x'?`` where a known word is near, else the known ones."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from nbretry.errors import ConfigError, NotFoundError
-from nbretry.providers.services import SERVICES as PRESETS
-from nbretry.providers.services import Preset
+from nbretry.errors import ConfigError, NotFoundError, nearest
+from nbretry.providers.services import PRESETS, Preset
 from nbretry.types import ProviderType
 
 __all__ = ["PRESETS", "Preset", "preset", "provider_from_preset"]
@@ -24,9 +22,7 @@ def preset(name: str) -> Preset:
     """
     found = PRESETS.get(name.lower())
     if found is None:
-        near = difflib.get_close_matches(name.lower(), PRESETS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(PRESETS)}"
-        raise ConfigError(f"there is no service named {name!r}{hint}")
+        raise ConfigError(f"there is no service named {name!r}{nearest(name.lower(), list(PRESETS))}")
     return found
 
 

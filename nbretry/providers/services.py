@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-__all__ = ["SERVICES", "Preset"]
+__all__ = ["PRESETS", "Preset"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def _server(name: str, port: int, **more: Any) -> Preset:
     return Preset(name, "openai", f"http://127.0.0.1:{port}/v1", on_this_machine=True, **more)
 
 
-SERVICES: Mapping[str, Preset] = MappingProxyType(
+PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         preset.name: preset
         for preset in (

@@ -21,7 +21,7 @@ from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry.providers.base import BaseProvider, resolve_model
 from nbretry.providers.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
 from nbretry.providers.reader import AnswerReader
-from nbretry.providers.services import SERVICES
+from nbretry.providers.services import PRESETS
 from nbretry.providers.translate import Asked, is_transport_error, translate
 from nbretry.redaction import mask, remember_secret
 from nbretry.types import Messages
@@ -108,7 +108,7 @@ class SDKProvider(BaseProvider):
     ) -> None:
         remember_secret(api_key)
         if base_url is None or base_url == self.default_base_url:
-            service = SERVICES[self.package]
+            service = PRESETS[self.package]
             model = model or service.default_model
             key_variable = key_variable or service.key_variable
         self.name = name

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import io
-
-import pytest
 
 from nbretry.providers.local_download import progress_bar
 
@@ -30,7 +29,7 @@ def test_progress_without_a_total_still_tells() -> None:
 
 def test_progress_in_a_terminal_is_a_bar() -> None:
     """In a terminal the progress is one bar that comes to its end, and an unused one draws nothing."""
-    pytest.importorskip("tqdm")
+    importlib.import_module("tqdm")
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

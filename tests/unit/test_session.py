@@ -14,11 +14,11 @@ import pytest
 
 import nbretry
 from nbretry.answer import Answer
-from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError
+from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
 from nbretry.events import Event, RunCancelled, RunCompleted, RunStarted
 from nbretry.providers import OpenAIProvider, ScriptedProvider
 from nbretry.providers.presets import PRESETS
-from nbretry.session import Question, Session, default_session, nearest
+from nbretry.session import Question, Session, default_session
 
 ROOT = Path(nbretry.__file__).parents[1]
 KEYS = [preset.key_variable for preset in PRESETS.values() if preset.key_variable]
@@ -289,7 +289,7 @@ def test_broken_provider_of_another_package(tmp_path: Path, target: str) -> None
     """Where another package's provider cannot be loaded, the error is one line that names it, and others still work."""
     offer(tmp_path, broken=target, theirs="their_package:Theirs")
     program = """
-from nbretry.errors import ConfigError
+from nbretry.errors import ConfigError, nearest
 from nbretry.session import Session
 session = Session()
 try:
