@@ -204,7 +204,7 @@ def test_interrupt(environment: dict[str, str], arguments: tuple[str, ...]) -> N
         took = time.monotonic() - begun
         assert process.wait(30) == 130
     print(f"\ninterrupted the command: {took * 1000:.0f} ms")
-    assert took < 2
+    assert took < 10
     assert "Traceback" not in err
     if arguments:
         answer = fold(read_events(io.StringIO(seen + out)))

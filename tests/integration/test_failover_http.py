@@ -24,10 +24,12 @@ from nbretry.errors import (
 from nbretry.providers import AnthropicProvider, OpenAIProvider
 
 
-def chain(server: FaultServer, *models: str, tries: int = 1, timeout: float = 0.15) -> RetryProvider:
+def chain(
+    server: FaultServer, *models: str, tries: int = 1, timeout: float = 1.5, backoff: float = 0.002
+) -> RetryProvider:
     """One provider for each model, asked in order."""
     providers = [OpenAIProvider(server.url, "none", model, model, timeout=timeout) for model in models]
-    policy = RetryPolicy(max_attempts=tries, backoff_initial=0.002)
+    policy = RetryPolicy(max_attempts=tries, backoff_initial=backoff)
     return RetryProvider(providers, shuffle=False, policy=policy)
 
 
@@ -138,11 +140,11 @@ def test_when_everybody_fails(server: FaultServer) -> None:
 
 def test_the_next_one_is_asked_at_once(server: FaultServer) -> None:
     """Between a failure and the next provider's request nothing is waited for."""
-    retry = chain(server, *["500"] * 9, "ok")
+    retry = chain(server, *["500"] * 9, "ok", backoff=60.0)
     sync_outside_a_loop(retry)  # loads the SDK and makes the clients
     started = time.perf_counter()
     sync_outside_a_loop(retry)
-    assert time.perf_counter() - started < 0.25
+    assert time.perf_counter() - started < 5
 
 
 def test_two_questions_at_once_do_not_mix(server: FaultServer) -> None:
@@ -178,7 +180,7 @@ def test_cancelling_closes_upstream(server: FaultServer) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await server.await_for(lambda server: server.disconnects == 1, 0.5)
+        assert await server.await_for(lambda server: server.disconnects == 1, 5)
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(main())
@@ -190,5 +192,5 @@ def test_stopping_a_synchronous_run_closes_upstream(server: FaultServer) -> None
     chunks = chain(server, "paced-5", "ok").create_completion("", QUESTION, stream=True)
     assert next(chunks) == "w0 "
     chunks.close()
-    assert server.wait_for(lambda server: server.disconnects == 1, 0.5)
+    assert server.wait_for(lambda server: server.disconnects == 1, 5)
     assert server.models() == ["paced-5"]

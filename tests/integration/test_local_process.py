@@ -169,7 +169,7 @@ def test_stop_ends_it_and_start_brings_it_back(server: LocalServer) -> None:
     assert pid is not None
     begin = time.monotonic()
     server.stop()
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 5
     assert not runs(pid)
     assert not server.alive
     server.stop()
@@ -181,7 +181,7 @@ def test_a_start_that_takes_too_long_fails(server: LocalServer) -> None:
     begin = time.monotonic()
     with pytest.raises(APIConnectionError, match=r"not loaded within 0\.01 seconds") as caught:
         server.start(timeout=0.01)
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 15
     assert "\n" not in str(caught.value)
     assert not server.alive
     server.start()
@@ -226,7 +226,7 @@ def test_a_file_that_is_no_model_is_one_line(tmp_path: Path, content: bytes, say
     begin = time.monotonic()
     with pytest.raises(APIConnectionError, match=says) as caught:
         server.start()
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 30
     message = str(caught.value)
     assert "bad.gguf" in message
     assert "\n" not in message

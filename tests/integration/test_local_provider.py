@@ -119,7 +119,7 @@ def test_cancelling_while_it_loads(provider: LocalProvider, file: Path) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert time.perf_counter() - started < 0.5
+        assert time.perf_counter() - started < 5
 
     asyncio.run(main())
     assert "".join(provider.create_completion("", QUESTION, **SHORT))

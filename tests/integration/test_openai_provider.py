@@ -40,7 +40,7 @@ KEY = "sk-test-0123456789abcdef"
 
 @pytest.fixture
 def provider(server: FaultServer) -> OpenAIProvider:
-    return OpenAIProvider(server.url, KEY, "ok", "fake", timeout=0.3)
+    return OpenAIProvider(server.url, KEY, "ok", "fake", timeout=1.5)
 
 
 def test_an_answer_brings_its_text_and_who_gave_it(ask: Ask, provider: OpenAIProvider) -> None:
@@ -109,10 +109,10 @@ FAILURES: list[tuple[str, type[ProviderError], str, str]] = [
     ("html-502", ServerError, "", "HTTP 502: Please log in"),
     ("nothing", StreamInterruptedError, "", "there was no event in the stream"),
     ("refuse", APIConnectionError, "", "was lost before an answer came (Connection reset by peer)"),
-    ("hang", APITimeoutError, "", "within 0.3 s"),
-    ("hanghdr", APITimeoutError, "", "for 0.3 s"),
-    ("drip-50", APITimeoutError, "", "nothing but keep-alive comments came for 0.3 s"),
-    ("stall-3", APITimeoutError, "Hello wide", "for 0.3 s"),
+    ("hang", APITimeoutError, "", "within 1.5 s"),
+    ("hanghdr", APITimeoutError, "", "for 1.5 s"),
+    ("drip-50", APITimeoutError, "", "nothing but keep-alive comments came for 1.5 s"),
+    ("stall-3", APITimeoutError, "Hello wide", "for 1.5 s"),
     ("cut-0", StreamInterruptedError, "", "without saying that the answer is complete"),
     ("cut-3", StreamInterruptedError, "Hello wide", "without saying that the answer is complete"),
     ("eof-3", StreamInterruptedError, "Hello wide", "was lost in the middle of the answer"),
@@ -322,8 +322,8 @@ def test_cancelling_closes_the_connection(server: FaultServer, model: str) -> No
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await server.await_for(lambda server: server.disconnects == 1, 0.5)
-        assert time.perf_counter() - started < 0.5
+        assert await server.await_for(lambda server: server.disconnects == 1, 5)
+        assert time.perf_counter() - started < 5
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(main())
@@ -338,13 +338,13 @@ def test_closing_the_generator_closes_the_connection(server: FaultServer) -> Non
             async for chunk in chunks:
                 if isinstance(chunk, str):
                     break
-        assert await server.await_for(lambda server: server.disconnects == 1, 0.5)
+        assert await server.await_for(lambda server: server.disconnects == 1, 5)
 
     asyncio.run(main())
     chunks = provider.stream_chunks("", QUESTION)
     assert [next(chunks) for _ in range(3)][1:] == ["w0 ", "w1 "]
     chunks.close()
-    assert server.wait_for(lambda server: server.disconnects == 2, 0.5)
+    assert server.wait_for(lambda server: server.disconnects == 2, 5)
 
 
 def test_two_questions_at_once_do_not_mix(server: FaultServer) -> None:

@@ -20,7 +20,7 @@ def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
 @pytest.fixture
 def nb(shared_kernel: Kernel) -> Kernel:
     """The module's kernel, its book empty."""
-    shared_kernel.run("Book.opened = Book.closed = 0; Book.prompts.clear()")
+    shared_kernel.run("Book.opened = Book.closed = 0; Book.prompts.clear(); Book.release.clear()")
     return shared_kernel
 
 

@@ -1,6 +1,7 @@
 """The first cell of a test's notebook, run in its kernel: providers that keep a book about who asked them."""
 
 import asyncio
+import threading
 import time
 
 import nbretry
@@ -18,6 +19,7 @@ class Book:
     opened = 0
     closed = 0
     prompts: list = []  # noqa: RUF012
+    release = threading.Event()
 
 
 class Provider:
@@ -51,7 +53,7 @@ class Pausing(Provider):
 
 
 class Stubborn(Provider):
-    """Takes its time when it is closed."""
+    """Takes its time when it is closed: until it is released, or half a minute."""
 
     async def create_async_generator(self, model, messages, **options):
         Book.opened += 1
@@ -60,7 +62,9 @@ class Stubborn(Provider):
                 await asyncio.sleep(self.delay)
                 yield word
         finally:
-            await asyncio.sleep(1.0)
+            end = time.monotonic() + 30
+            while not Book.release.is_set() and time.monotonic() < end:  # noqa: ASYNC110 (set by another thread)
+                await asyncio.sleep(0.01)
             Book.closed += 1
 
 
@@ -83,14 +87,14 @@ class Echo:
 
 
 class Blocked:
-    """A synchronous provider that holds up its thread."""
+    """A synchronous provider that holds up its thread: until it is released, or half a minute."""
 
     @classmethod
     def create_completion(cls, model, messages, **options):
         Book.opened += 1
         try:
             yield "before "
-            time.sleep(1.5)
+            Book.release.wait(30)
             yield "after"
         finally:
             Book.closed += 1
@@ -103,7 +107,7 @@ def refused(name, message="nobody listens"):
 for provider in (
     Provider("good", ["The ", "sky ", "is ", "**blue**."]),
     Provider("steady", [f"word{i} " for i in range(20)], delay=0.03),
-    Provider("slow", [f"word{i} " for i in range(400)], delay=0.02),
+    Provider("slow", [f"word{i} " for i in range(2000)], delay=0.02),
     Provider("fast", [f"tok{i % 10} " for i in range(2000)]),
     Provider("busy", [f"tok{i % 10} " for i in range(2000)], delay=0.0005),
     Provider("hung", ["never"], delay=600),

@@ -7,8 +7,8 @@ import threading
 import pytest
 from kernel import Kernel, Message, Ran, When, says
 
-WITHIN = 2.0
-"""Seconds. It takes a tenth of that on an idle machine; test machines are busy."""
+WITHIN = 10.0
+"""Seconds. It takes a fiftieth of that on an idle machine; test machines are busy, and the providers take longer."""
 
 KEYBOARD = "KeyboardInterrupt: stopped; what there is of the answer is in _answer"
 CANCELLED = "CancelledError: stopped; what there is of the answer is in _answer"
@@ -94,9 +94,9 @@ def test_interrupt_of_a_blocked_synchronous_provider(nb: Kernel, cell: str) -> N
     """A synchronous provider that holds up its thread does not hold up the interrupt; it is closed when it returns."""
     ran = nb.run(cell, interrupt_when=says("before"))
     assert ran.stopped_after is not None
-    assert ran.stopped_after < 1.2, "the interrupt waited for the provider"
+    assert ran.stopped_after < WITHIN, "the interrupt waited for the provider"
     assert ran.markdown == "before "
-    nb.run("while Book.closed < Book.opened: await asyncio.sleep(0.02)")
+    nb.run("Book.release.set()\nwhile Book.closed < Book.opened: await asyncio.sleep(0.02)")
     assert_stopped(nb, ran, f"blocked in its thread, {cell[:6]!r}")
 
 
@@ -137,8 +137,8 @@ def test_second_interrupt(nb: Kernel) -> None:
     assert ran.failed
     assert ran.traceback == KEYBOARD
     assert ran.stopped_after is not None
-    assert 0.1 <= ran.stopped_after < 0.9
-    nb.run("while Book.closed < Book.opened: await asyncio.sleep(0.02)")
+    assert 0.1 <= ran.stopped_after < WITHIN
+    nb.run("Book.release.set()\nwhile Book.closed < Book.opened: await asyncio.sleep(0.02)")
     assert_stopped(nb, ran, "twice")
 
 
