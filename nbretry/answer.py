@@ -10,9 +10,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
-from nbretry.errors import RetryNoProviderError, RetryProviderError, describe, failure_text
+from nbretry.errors import (
+    RetryNoProviderError,
+    RetryProviderError,
+    describe,
+    failure_text,
+    type_name,
+)
 from nbretry.events import (
+    AttemptCancelled,
     AttemptFailed,
+    AttemptSkipped,
     AttemptStarted,
     AttemptSucceeded,
     Event,
@@ -28,13 +36,15 @@ from nbretry.events import (
     TextDelta,
     UsageReported,
     exception_to_json,
+    usage_to_json,
 )
+from nbretry.prices import Price, estimate_tokens
 from nbretry.redaction import mask
 from nbretry.types import Usage
 
 __all__ = ["Answer", "Attempt", "AttemptState", "RunState", "fold"]
 
-AttemptState: TypeAlias = Literal["running", "answered", "failed", "stopped"]
+AttemptState: TypeAlias = Literal["running", "answered", "failed", "stopped", "skipped", "cancelled"]
 RunState: TypeAlias = Literal["pending", "running", "completed", "failed", "stopped"]
 
 
@@ -47,19 +57,24 @@ class Attempt:
         provider: name of the provider.
         model: the model that was asked for, or its full name once the wire has told it.
         started: seconds since the run started.
-        state: ``running``, ``answered``, ``failed`` or ``stopped``.
+        state: ``running``, ``answered``, ``failed``, ``stopped`` (the whole run was), ``skipped`` (nothing was sent) or
+            ``cancelled`` (another provider that was asked beside it was quicker).
         status: what the provider is doing before it can answer, in its own words.
         first_content: seconds since the run started, None while there was no content.
         ended: seconds since the run started, None while it runs.
         exception: what it failed with.
-        next_step: what followed its failure: ``retry``, ``fallback`` or ``stop``.
+        next_step: what followed its failure: ``retry``, ``fallback``, ``continue`` or ``stop``.
         wait_for: seconds waited after its failure.
         given_up: text that it had sent before it failed and was given up; that of the last attempt stays the answer's.
         reasoning: the model's reasoning.
-        usage: tokens as the provider counted them.
+        usage: tokens as the provider counted them, or, once the attempt is over, an estimate that is marked as one.
+            None where the provider refused or was not reached, as then there is nothing to pay.
         finish_reason: why the model stopped.
         request_id: the provider's own identifier of the request.
         passed_to: of a provider that passes the question on: who took it.
+        contributed: whether the answer has text of this attempt although it failed: another one went on from it.
+        price: US dollars for a million tokens of the prompt and of the answer; None where it is not known.
+        prompt_tokens: an estimate of the tokens of the messages.
     """
 
     number: int
@@ -79,6 +94,9 @@ class Attempt:
     finish_reason: str | None = None
     request_id: str | None = None
     passed_to: str | None = None
+    contributed: bool = False
+    price: tuple[float, float] | None = None
+    prompt_tokens: int | None = None
 
     def __repr__(self) -> str:
         shown = ((name, getattr(self, name)) for name in ("number", "path", "model", "state", "error", "usage"))
@@ -104,6 +122,20 @@ class Attempt:
         """Seconds from asking to the end."""
         return None if self.ended is None else self.ended - self.started
 
+    @property
+    def cost(self) -> float | None:
+        """US dollars; None where the price or the tokens are not known. An estimate where ``usage`` is one."""
+        if self.price is None or self.usage is None:
+            return None
+        prompt = self.prompt_tokens if self.usage.prompt_tokens is None else self.usage.prompt_tokens
+        return Price(*self.price).cost(Usage(prompt, self.usage.completion_tokens))
+
+    @property
+    def cost_estimated(self) -> bool:
+        """Whether `cost` is made of estimates, or not known although tokens were used."""
+        usage = self.usage
+        return usage is not None and (self.price is None or usage.estimated or usage.prompt_tokens is None)
+
     def to_dict(self) -> dict[str, Any]:
         """A plain dict for JSON, without what is unknown or empty."""
         record: dict[str, Any] = {
@@ -121,11 +153,14 @@ class Attempt:
             "reasoning": self.reasoning,
             "finish_reason": self.finish_reason,
             "request_id": self.request_id,
+            "contributed": self.contributed or None,
+            "price": None if self.price is None else list(self.price),
+            "cost": self.cost,
         }
         if self.exception is not None:
             record["exception"] = exception_to_json(self.exception)
         if self.usage is not None:
-            record["usage"] = _usage_dict(self.usage)
+            record["usage"] = usage_to_json(self.usage)
         return {name: value for name, value in record.items() if value not in (None, "")}
 
 
@@ -138,6 +173,8 @@ class _Facts:
     providers: tuple[str, ...] = ()
     request_sha256: str = ""
     attempts: tuple[Attempt, ...] = ()
+    chosen: int = 0  # the number of the attempt whose text is coming or has come
+    kept: int = 0  # how many fragments are of attempts before
     ended: float | None = None
     error: BaseException | None = field(default=None, compare=False)
 
@@ -176,19 +213,31 @@ class Answer:
     @property
     def attempt(self) -> Attempt | None:
         """The attempt that answered, or else the latest; None before the first."""
-        return self._facts.attempts[-1] if self._facts.attempts else None
+        if self._facts.chosen:
+            return self._at(self._facts.chosen)
+        asked = [attempt for attempt in self._facts.attempts if attempt.state != "skipped"]
+        return next(reversed(asked or self._facts.attempts), None)
 
     @property
     def provider(self) -> str | None:
-        """Name of the provider whose text this is; None while, or where, there is none."""
+        """Name of the provider whose text this is, or their names where one went on from another's; None while, or
+        where, there is none."""
         attempt = self.attempt
-        return attempt.path if attempt and attempt.first_content is not None else None
+        return " + ".join(dict.fromkeys(a.path for a in self._voices())) if attempt and self._voices() else None
+
+    def _voices(self) -> list[Attempt]:
+        """The attempts whose text this is."""
+        last = self.attempt
+        voices = [attempt for attempt in self._facts.attempts if attempt.contributed and attempt is not last]
+        if last is not None and last.first_content is not None:
+            voices.append(last)
+        return voices
 
     @property
     def model(self) -> str | None:
         """Model whose text this is; None while, or where, there is none."""
-        attempt = self.attempt
-        return attempt.model if attempt and attempt.first_content is not None else None
+        voices = self._voices()
+        return voices[-1].model if voices else None
 
     @property
     def exceptions(self) -> dict[str, BaseException]:
@@ -197,8 +246,19 @@ class Answer:
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens of the attempt that answered, as its provider counted them."""
+        """Tokens of the attempt that answered, as its provider counted them, else an estimate that is marked as one."""
         return self.attempt.usage if self.attempt else None
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars for all attempts, failed and cancelled ones too; None where no attempt's price is known."""
+        costs = [attempt.cost for attempt in self._facts.attempts if attempt.cost is not None]
+        return sum(costs) if costs else None
+
+    @property
+    def cost_estimated(self) -> bool:
+        """Whether tokens of `cost` are estimates, or an attempt that used tokens has no known price."""
+        return any(attempt.cost_estimated for attempt in self._facts.attempts)
 
     @property
     def finish_reason(self) -> str | None:
@@ -228,7 +288,8 @@ class Answer:
     @property
     def time_to_first_content(self) -> float | None:
         """Seconds from the question to the first content of `text`, failed attempts and waiting included."""
-        return self.attempt.first_content if self.attempt else None
+        voices = self._voices()
+        return voices[0].first_content if voices else None
 
     @property
     def duration(self) -> float | None:
@@ -260,33 +321,57 @@ class Answer:
                 )
                 new._clear_text()
             case AttemptStarted():
-                attempt = Attempt(event.attempt, event.provider, event.model, event.at)
+                attempt = Attempt(
+                    event.attempt,
+                    event.provider,
+                    event.model,
+                    event.at,
+                    price=event.price,
+                    prompt_tokens=event.prompt_tokens,
+                )
                 new._facts = replace(self._facts, attempts=(*self._facts.attempts, attempt))
-                new._clear_text()
+            case AttemptSkipped():
+                attempt = Attempt(
+                    event.attempt,
+                    event.provider,
+                    event.model,
+                    event.at,
+                    state="skipped",
+                    ended=event.at,
+                    exception=event.exception,
+                )
+                new._facts = replace(self._facts, attempts=(*self._facts.attempts, attempt))
+            case AttemptCancelled():
+                new._facts = self._facts
+                new._end(event.attempt, event.at, state="cancelled", status=event.reason)
             case AttemptFailed():
                 new._facts = self._facts
-                new._update(
+                had_content = self._at(event.attempt).first_content is not None
+                gives_up = event.next_step in ("retry", "fallback")
+                new._end(
                     event.attempt,
+                    event.at,
                     state="failed",
                     exception=event.exception,
                     next_step=event.next_step,
                     wait_for=event.wait_for,
-                    ended=event.at,
                     status=None,
-                    given_up="" if event.next_step == "stop" else self.text,
+                    given_up=self.text if gives_up and had_content else "",
+                    contributed=had_content and event.next_step == "continue",
                 )
-                if event.next_step != "stop":
+                if gives_up and had_content:
                     new._clear_text()
+                if event.next_step != "stop":
+                    new._facts = replace(new._facts, chosen=0, kept=new._length)
             case RunCompleted():
                 new._facts = replace(self._facts, state="completed", ended=event.at)
             case RunFailed():
                 new._facts = replace(self._facts, state="failed", ended=event.at, error=event.exception)
             case RunCancelled():
-                attempts = tuple(
-                    replace(a, state="stopped", ended=event.at, status=None) if a.state == "running" else a
-                    for a in self._facts.attempts
-                )
-                new._facts = replace(self._facts, state="stopped", ended=event.at, attempts=attempts)
+                new._facts = replace(self._facts, state="stopped", ended=event.at)
+                for attempt in self._facts.attempts:
+                    if attempt.state == "running":
+                        new._end(attempt.number, event.at, state="stopped", status=None)
             case _:
                 new._facts = self._facts
                 new._note(event)
@@ -296,6 +381,7 @@ class Answer:
         match event:
             case FirstContent():
                 self._update(event.attempt, first_content=event.at, status=None)
+                self._facts = replace(self._facts, chosen=event.attempt)
             case StatusChanged():
                 self._update(event.attempt, status=event.text)
             case ReasoningDelta():
@@ -311,7 +397,8 @@ class Answer:
                     passed_to=event.provider or attempt.passed_to,
                 )
             case AttemptSucceeded():
-                self._update(event.attempt, state="answered", finish_reason=event.finish_reason, ended=event.at)
+                self._end(event.attempt, event.at, state="answered", finish_reason=event.finish_reason)
+                self._facts = replace(self._facts, chosen=event.attempt)
 
     def _at(self, number: int) -> Attempt:
         return self._facts.attempts[number - 1]
@@ -320,6 +407,24 @@ class Answer:
         attempts = list(self._facts.attempts)
         attempts[number - 1] = replace(attempts[number - 1], **changes)
         self._facts = replace(self._facts, attempts=tuple(attempts))
+
+    def _end(self, number: int, at: float, **changes: Any) -> None:
+        """The end of an attempt; tokens that its provider has not counted are estimated."""
+        self._update(number, ended=at, **changes)
+        attempt = self._at(number)
+        if attempt.prompt_tokens is not None and _is_paid(attempt):
+            self._update(number, usage=self._usage_of(attempt))
+
+    def _usage_of(self, attempt: Attempt) -> Usage:
+        said = attempt.usage or Usage()
+        if said.completion_tokens is not None:
+            return said
+        begun = self._facts.kept
+        text = attempt.given_up
+        if not text and attempt.first_content is not None:
+            text = "".join(self._fragments[begun : self._length])
+        prompt = attempt.prompt_tokens if said.prompt_tokens is None else said.prompt_tokens
+        return Usage(prompt, estimate_tokens(text + attempt.reasoning), estimated=True)
 
     def _clear_text(self) -> None:
         self._fragments, self._length, self._text = [], 0, ""
@@ -334,7 +439,7 @@ class Answer:
         if not self.attempts:
             return RetryNoProviderError("there was no provider to ask")
         failed = [attempt for attempt in self.attempts if attempt.exception is not None]
-        last = self.attempts[-1]
+        last = self.attempt or self.attempts[-1]
         if last.first_content is not None:
             head = f"{last.provider} broke off after it had begun to answer"
         elif sum(attempt.next_step != "retry" for attempt in failed) < len(self.providers):
@@ -363,7 +468,7 @@ class Answer:
             "time_to_first_content": self.time_to_first_content,
             "duration": self.duration,
             "finish_reason": self.finish_reason,
-            "usage": _usage_dict(self.usage) if self.usage else None,
+            "usage": usage_to_json(self.usage) if self.usage else None,
             "request_sha256": self._facts.request_sha256,
             "attempts": [attempt.to_dict() for attempt in self.attempts],
         }
@@ -379,8 +484,11 @@ class Answer:
         return mask(f"<Answer {self.state}{who}, {len(self.attempts)} attempts: {text!r}>")
 
 
-def _usage_dict(usage: Usage) -> dict[str, int | None]:
-    return {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+def _is_paid(attempt: Attempt) -> bool:
+    """Whether an attempt that is over used tokens, as far as anybody can tell from outside."""
+    if attempt.state != "failed" or attempt.first_content is not None or attempt.usage is not None:
+        return True
+    return attempt.exception is not None and type_name(attempt.exception) == "APITimeoutError"
 
 
 def fold(events: Iterable[Event]) -> Answer:

@@ -15,9 +15,12 @@
         │   ├── NotFoundError               404
         │   ├── RateLimitError              429
         │   └── ServerError                 5xx
-        └── StreamError             the answer came, and was not whole
-            ├── StreamInterruptedError      the stream broke off
-            └── EmptyResponseError          it ended without any content
+        ├── StreamError             the answer came, and was not whole
+        │   ├── StreamInterruptedError      the stream broke off
+        │   └── EmptyResponseError          it ended without any content
+        └── NotAskedError           it was passed over
+            ├── RestingError                it rests after failures
+            └── CostLimitError              its request would have passed ``max_cost``
 
 The names below ``ProviderError`` are those of the OpenAI and Anthropic SDKs where those have one.
 """
@@ -40,13 +43,16 @@ __all__ = [
     "BadRequestError",
     "ConfigError",
     "ContextLengthError",
+    "CostLimitError",
     "EmptyResponseError",
     "NbretryError",
+    "NotAskedError",
     "NotFoundError",
     "PermissionDeniedError",
     "ProviderError",
     "RateLimitError",
     "RecordedError",
+    "RestingError",
     "RetryNoProviderError",
     "RetryProviderError",
     "ServerError",
@@ -55,6 +61,7 @@ __all__ = [
     "describe",
     "message_of",
     "nearest",
+    "status_of",
     "type_name",
 ]
 
@@ -194,6 +201,18 @@ class EmptyResponseError(StreamError):
     """The provider ended its answer without any content."""
 
 
+class NotAskedError(ProviderError):
+    """The provider was passed over, and nothing was sent to it."""
+
+
+class RestingError(NotAskedError):
+    """The provider rests after failures; it is asked again later, or at once after `RetryProvider.reset_health`."""
+
+
+class CostLimitError(NotAskedError):
+    """The request would have cost more than ``max_cost`` leaves."""
+
+
 class RecordedError(NbretryError):
     """An exception read back from a record: its type's name and its message, without the object itself.
 
@@ -285,6 +304,16 @@ def failure_text(head: str, failures: Iterable[tuple[str, BaseException]]) -> st
     """A heading and one line ``Name: Type: message`` for each failure."""
     lines = (f"{name}: {' '.join(describe(exception).split())}" for name, exception in failures)
     return "\n".join([f"{head}:", *lines])
+
+
+def status_of(exception: BaseException) -> int | None:
+    """The HTTP status, 400 to 599, that an exception or its response carries under any of the usual names."""
+    for owner in (exception, getattr(exception, "response", None)):
+        for name in ("status_code", "status", "code", "http_status"):
+            value = getattr(owner, name, None)
+            if isinstance(value, int) and 400 <= value <= 599:
+                return value
+    return None
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -15,7 +15,9 @@ from nbretry.redaction import mask
 from nbretry.types import Usage
 
 __all__ = [
+    "AttemptCancelled",
     "AttemptFailed",
+    "AttemptSkipped",
     "AttemptStarted",
     "AttemptSucceeded",
     "Event",
@@ -34,8 +36,9 @@ __all__ = [
     "to_json",
 ]
 
-NextStep: TypeAlias = Literal["retry", "fallback", "stop"]
-"""What follows a failed attempt: the same provider again, the next provider, or the end of the run."""
+NextStep: TypeAlias = Literal["retry", "fallback", "continue", "stop"]
+"""What follows a failed attempt: the same provider again, the next provider, one that goes on from the text so far, or
+the end of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,46 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """A provider was asked."""
+    """A provider was asked.
+
+    Attributes:
+        prompt_tokens: an estimate of the tokens of the messages; None where nobody counts.
+        price: US dollars for a million tokens of the prompt and of the answer; None where it is not known.
+    """
 
     attempt: int
     provider: str
     model: str
+    at: float
+    prompt_tokens: int | None = None
+    price: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSkipped:
+    """A provider was passed over, and nothing was sent to it.
+
+    Attributes:
+        exception: why: a `NotAskedError`.
+    """
+
+    attempt: int
+    provider: str
+    model: str
+    exception: BaseException
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptCancelled:
+    """A provider was given up because another one that was asked beside it was quicker.
+
+    Attributes:
+        reason: in a few words.
+    """
+
+    attempt: int
+    reason: str
     at: float
 
 
@@ -166,6 +204,8 @@ class RunCancelled:
 Event: TypeAlias = (
     RunStarted
     | AttemptStarted
+    | AttemptSkipped
+    | AttemptCancelled
     | StatusChanged
     | ResponseIdentified
     | FirstContent
@@ -207,6 +247,8 @@ def from_json(record: Mapping[str, Any]) -> Event:
             values["usage"] = Usage(**values["usage"])
         if isinstance(values.get("providers"), list):
             values["providers"] = tuple(values["providers"])
+        if isinstance(values.get("price"), list):
+            values["price"] = tuple(values["price"])
         event: Event = kind(**values)
     except (KeyError, TypeError) as error:
         raise ValueError(f"the fields of {kind.__name__} do not fit: {error}") from error
@@ -233,11 +275,17 @@ def exception_from_json(record: Mapping[str, Any]) -> RecordedError:
     )
 
 
+def usage_to_json(usage: Usage) -> dict[str, int | None]:
+    """Both counts, and ``estimated`` where they are."""
+    record = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+    return {**record, "estimated": True} if usage.estimated else record
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseException):
         return exception_to_json(value)
     if isinstance(value, Usage):
-        return {"prompt_tokens": value.prompt_tokens, "completion_tokens": value.completion_tokens}
+        return usage_to_json(value)
     if isinstance(value, tuple):
         return list(value)
     return mask(value) if isinstance(value, str) else value

@@ -7,9 +7,12 @@ import keyword
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
+from nbretry.deadlines import Deadlines
 from nbretry.errors import ConfigError, nearest
+from nbretry.policy import OnBreak
+from nbretry.providers.hedging import check_hedge_after
 from nbretry.session import Question
 
 __all__ = ["OPTIONS", "Asked", "Option", "add_options", "magic_help", "parse_magic_line", "question_of"]
@@ -19,6 +22,13 @@ def _providers(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         raise argparse.ArgumentTypeError(f"{text!r} is no list of providers: write their names with commas between")
+    return names
+
+
+def _compared(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if len(names) < 2 or not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is no comparison: write two names or more with commas between")
     return names
 
 
@@ -35,6 +45,42 @@ def _temperature(text: str) -> float:
 def _max_tokens(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of tokens: write a whole number from 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time limit: write a number of seconds above 0")
+    return value
+
+
+def _hedge_after(text: str) -> float | str:
+    try:
+        value: float | str = float(text)
+    except ValueError:
+        value = text
+    try:
+        check_hedge_after(value)
+    except ConfigError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: write seconds, or p90 for the time within which 90 % have begun to answer"
+        ) from None
+    return value
+
+
+def _on_break(text: str) -> str:
+    if text not in get_args(OnBreak):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(get_args(OnBreak))}")
+    return text
+
+
+def _retries(text: str) -> int:
+    if not text.isdecimal() or int(text) > 20:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of retries: write a whole number from 0 to 20")
     return int(text)
 
 
@@ -61,16 +107,30 @@ OPTIONS = (
     Option(("-s", "--system"), "system", str, "TEXT", "a system prompt, in quotes where it has spaces"),
     Option(("-t", "--temperature"), "temperature", _temperature, "T", "0 (always the same) to 2 (very varied)"),
     Option(("--max-tokens",), "max_tokens", _max_tokens, "N", "the longest answer, in tokens"),
+    Option(("--on-break",), "on_break", _on_break, "HOW", "a stream that dies midway: restart, continue or raise"),
+    Option(("--hedge-after",), "hedge_after", _hedge_after, "S", "seconds of silence until another is asked beside"),
+    Option(("--first-content",), "first_content", _seconds, "S", "seconds that a provider has for its first content"),
+    Option(("--idle",), "idle", _seconds, "S", "seconds from one content to the next"),
+    Option(("--total",), "total", _seconds, "S", "seconds for a provider's whole answer"),
+    Option(("--retries",), "retries", _retries, "N", "ask one provider again N times before the next"),
+    Option(("--compare",), "compare", _compared, "A,B,C", "ask these at once; the answers stand side by side"),
 )
 INTO = Option(("-o", "--into"), "into", _variable, "NAME", "put the answer into this variable as well")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with where its answer goes."""
+    """A question with where its answer goes.
+
+    Attributes:
+        question: what is asked.
+        into: a variable for the answer, or for the list of answers.
+        compare: whom to ask at once; None to ask one after the other until one answers.
+    """
 
     question: Question
     into: str | None = None
+    compare: list[str] | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,7 +147,13 @@ def add_options(parser: argparse.ArgumentParser, options: tuple[Option, ...] = O
 
 
 def question_of(prompt: str, parsed: argparse.Namespace) -> Question:
-    """The question of a prompt and parsed options."""
+    """The question of a prompt and parsed options.
+
+    Raises:
+        ConfigError: two options do not go together.
+    """
+    if parsed.compare and parsed.providers:
+        raise ConfigError("--compare and -p both say whom to ask: write one of them")
     return Question(
         prompt,
         providers=parsed.providers,
@@ -95,6 +161,10 @@ def question_of(prompt: str, parsed: argparse.Namespace) -> Question:
         system=parsed.system,
         temperature=parsed.temperature,
         max_tokens=parsed.max_tokens,
+        on_break=parsed.on_break,
+        hedge_after=parsed.hedge_after,
+        deadlines=Deadlines(first_content=parsed.first_content, idle=parsed.idle, total=parsed.total),
+        retries=parsed.retries,
     )
 
 
@@ -115,11 +185,18 @@ The answer streams into the cell's output. The line under it says who answered, 
 exception. The last answer is in _answer: .text, .provider, .model, .attempts, .exceptions, .usage. If every provider
 fails, the cell fails. Interrupt the kernel to stop; the partial answer is in _answer.
 
+With --compare each provider is asked for itself, and the answers stream side by side. All of them are in _answers, in
+the order of the names, and so in the variable after -o; _answer is the first of them that is whole. The cell fails only
+if all fail.
+
 Without -p those are asked who were registered with nbretry.register(name, provider), then the services whose key is in
 the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, …), then the small model on this machine (local).
 
 Examples:
   %%ask -p openai,anthropic,local -t 0
+  Why is the sky blue?
+
+  %%ask --compare openai,anthropic -o answers
   Why is the sky blue?
 
   answer = %ask -p local Name three prime numbers.
@@ -144,7 +221,7 @@ def parse_magic_line(line: str, cell: str | None = None) -> Asked:
                 f"{_shorten(rest)!r} is no option: after %%ask stand options only, and the question in the lines below"
             )
         rest = cell
-    return Asked(question_of(rest, parsed), parsed.into)
+    return Asked(question_of(rest, parsed), parsed.into, parsed.compare)
 
 
 _WORD = re.compile(r"""\s*((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'])+|\S+)""")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Literal, TypeAlias, get_args
 
 from nbretry.errors import (
     APIConnectionError,
@@ -28,10 +29,19 @@ from nbretry.errors import (
     RetryNoProviderError,
     message_of,
     status_error,
+    status_of,
 )
 from nbretry.events import NextStep
 
-__all__ = ["Decision", "FailureKind", "RetryPolicy", "classify", "parse_retry_after", "retry_after_of"]
+__all__ = [
+    "Decision",
+    "FailureKind",
+    "OnBreak",
+    "RetryPolicy",
+    "classify",
+    "parse_retry_after",
+    "retry_after_of",
+]
 
 
 _ONE_PROVIDER = re.compile(
@@ -46,8 +56,13 @@ class FailureKind(enum.Enum):
 
     PASSING = "connection, timeout, 5xx, empty, interrupted before content, or unknown"
     RATE_LIMITED = "429"
-    PROVIDER_UNFIT = "401, 402, 403, 404, the context is too long, or a parameter is not supported"
+    KEY_REFUSED = "401, 402: the key is wrong, or its account is empty"
+    PROVIDER_UNFIT = "403, 404, the context is too long, or a parameter is not supported"
     REQUEST_WRONG = "400, 422"
+
+
+OnBreak: TypeAlias = Literal["raise", "restart", "continue"]
+"""What follows a stream that dies after content; see `RetryPolicy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +72,43 @@ class Decision:
     Attributes:
         next_step: ``retry`` (the same provider), ``fallback`` (the next one) or ``stop``.
         wait_for: seconds to wait first.
+        again_after: with ``fallback``: seconds after which this provider may be asked again in the next round; None
+            where it may not.
     """
 
     next_step: NextStep
     wait_for: float = 0.0
+    again_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often and how soon to ask again.
 
+    ``max_attempts=3`` retries each provider before the next one is asked. ``rounds=2`` asks the next one at once, and
+    comes back to those whose failure was passing when everybody has been asked. Both can be had together.
+
     Attributes:
         max_attempts: how often one provider is asked before the next one is, at least once.
         backoff_initial: seconds; the longest wait before the first retry.
         backoff_max: seconds; the longest wait before any retry that the provider did not set.
         retry_after_max: seconds; a ``Retry-After`` beyond it is not waited for, the next provider is asked at once.
+        rounds: how often the list of providers is gone through, at least once.
+        on_break: what follows a stream that dies after content. ``raise`` ends the run; ``restart`` gives up the text
+            and lets the next provider answer from the start; ``continue`` hands the text to the next provider, which
+            goes on from it.
     """
 
     max_attempts: int = 1
     backoff_initial: float = 0.5
     backoff_max: float = 8.0
     retry_after_max: float = 30.0
+    rounds: int = 1
+    on_break: OnBreak = "raise"
+
+    def __post_init__(self) -> None:
+        if self.on_break not in get_args(OnBreak):
+            raise ConfigError(f"on_break is {self.on_break!r}, and should be one of {', '.join(get_args(OnBreak))}")
 
     def decide(
         self,
@@ -86,26 +117,33 @@ class RetryPolicy:
         attempts_of_provider: int,
         content_started: bool,
         random: Callable[[], float],
+        this_round: int = 1,
     ) -> Decision:
         """What follows this failure.
 
         Args:
             exception: what the attempt failed with.
-            attempts_of_provider: how often this provider was asked in this run, the failed attempt included.
+            attempts_of_provider: how often this provider was asked in this round, the failed attempt included.
             content_started: whether the attempt had begun to answer.
             random: gives a float from 0 to 1, for the jitter.
+            this_round: the how-manieth time the list is gone through, from 1.
         """
-        if content_started:
+        if content_started and self.on_break == "raise":
             return Decision("stop")
-        kind = classify(exception)
+        kind = FailureKind.PASSING if content_started else classify(exception)
         if kind is FailureKind.REQUEST_WRONG:
             return Decision("stop")
-        if kind is FailureKind.PROVIDER_UNFIT or attempts_of_provider >= self.max_attempts:
+        if kind in (FailureKind.KEY_REFUSED, FailureKind.PROVIDER_UNFIT):
             return Decision("fallback")
-        retry_after = retry_after_of(exception)
-        if retry_after is not None:
-            return Decision("retry", retry_after) if retry_after <= self.retry_after_max else Decision("fallback")
-        return Decision("retry", self.backoff(attempts_of_provider) * random())
+        wait = retry_after_of(exception)
+        if wait is None:
+            retry = (this_round - 1) * max(self.max_attempts, 1) + attempts_of_provider
+            wait = self.backoff(retry) * random()
+        elif wait > self.retry_after_max:
+            return Decision("fallback")
+        if attempts_of_provider < self.max_attempts:
+            return Decision("retry", wait)
+        return Decision("fallback", again_after=wait if this_round < self.rounds else None)
 
     def backoff(self, retry: int) -> float:
         """The longest wait in seconds before this retry, counted from 1: doubled each time, up to ``backoff_max``."""
@@ -115,14 +153,16 @@ class RetryPolicy:
 def classify(exception: BaseException) -> FailureKind:
     """The kind of failure, from our own type or else from the HTTP status that a foreign exception carries."""
     if not isinstance(exception, APIStatusError | APIConnectionError):
-        status = _status_of(exception)
+        status = status_of(exception)
         if status is None:
             # A plain ProviderError is a provider that cannot work here: a package or a file is missing.
             unfit = isinstance(exception, RetryNoProviderError | ConfigError) or type(exception) is ProviderError
             return FailureKind.PROVIDER_UNFIT if unfit else FailureKind.PASSING
         exception = status_error(status, message_of(exception))
     match exception:
-        case ContextLengthError() | AuthenticationError() | PermissionDeniedError() | NotFoundError():
+        case AuthenticationError() | PermissionDeniedError(status_code=402 | 429):  # 429: the quota is used up
+            return FailureKind.KEY_REFUSED
+        case ContextLengthError() | PermissionDeniedError() | NotFoundError():
             return FailureKind.PROVIDER_UNFIT
         case BadRequestError():
             return FailureKind.PROVIDER_UNFIT if _ONE_PROVIDER.search(str(exception)) else FailureKind.REQUEST_WRONG
@@ -170,12 +210,3 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
-
-
-def _status_of(exception: BaseException) -> int | None:
-    for owner in (exception, getattr(exception, "response", None)):
-        for name in ("status_code", "status", "code", "http_status"):
-            value = getattr(owner, name, None)
-            if isinstance(value, int) and 400 <= value <= 599:
-                return value
-    return None

@@ -11,28 +11,47 @@ import importlib.util
 import os
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from nbretry.answer import Answer
-from nbretry.clock import SYSTEM_CLOCK
-from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
+from nbretry.clock import SYSTEM_CLOCK, Clock
+from nbretry.deadlines import Deadlines
+from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, failure_text, nearest
 from nbretry.events import Event, RunCancelled
+from nbretry.policy import OnBreak, RetryPolicy
+from nbretry.prices import PriceTable
 from nbretry.prompt import build_messages
 from nbretry.providers.base import NamedProvider, provider_name
 from nbretry.providers.bridge import cancellation
+from nbretry.providers.budget import Budget
+from nbretry.providers.health import Cooldown, Health, ProviderHealth
 from nbretry.providers.presets import PRESETS, provider_from_preset
 from nbretry.providers.retry_provider import RetryProvider
 from nbretry.types import ProviderType
 
-__all__ = ["ENTRY_POINT_GROUP", "Paint", "Question", "Session", "default_session", "drive", "register"]
+__all__ = [
+    "ENTRY_POINT_GROUP",
+    "Paint",
+    "PaintColumn",
+    "Question",
+    "Session",
+    "default_session",
+    "drive",
+    "first_answered",
+    "register",
+]
 
 ENTRY_POINT_GROUP = "nbretry.providers"
 
 Paint = Callable[[Event, Answer], None]
 """A renderer: it is handed each event with the answer after it."""
+
+PaintColumn = Callable[[int, Event, Answer], None]
+"""A renderer of several answers: it is handed the number of the answer, from 0, before each event."""
 
 
 _ANSWERS_KEPT = 50
@@ -49,6 +68,11 @@ class Question:
         system: a system prompt.
         temperature: 0 for the same answer each time, larger for more varied ones; None for the provider's default.
         max_tokens: the longest answer in tokens; None for the provider's default.
+        on_break: what follows a stream that dies after content; None for the session's own: ``restart``.
+        hedge_after: seconds without content, or a quantile as ``"p90"``, after which the next provider is asked beside;
+            None for the session's own.
+        deadlines: limits of each attempt; where there is none, the session's own count.
+        retries: how often one provider is asked again before the next; None for the session's own.
     """
 
     prompt: str
@@ -57,6 +81,10 @@ class Question:
     system: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    on_break: OnBreak | None = None
+    hedge_after: float | str | None = None
+    deadlines: Deadlines = Deadlines()  # noqa: RUF009 (frozen)
+    retries: int | None = None
 
     def options(self) -> dict[str, Any]:
         """The options that go to the provider: those that were given."""
@@ -66,25 +94,44 @@ class Question:
 
 @dataclass
 class Session:
-    """The providers by name of one kernel or one command, and its last answers."""
+    """The providers by name of one kernel or one command, how they are doing, and the last answers.
+
+    Attributes:
+        answers: the last fifty.
+        policy: the next provider is asked at once; those whose failure was passing are asked again in a second round.
+        deadlines: for providers that have none of their own.
+        hedge_after: seconds without content, or a quantile as ``"p90"``; None not to ask two at once.
+        health: how each provider has done, and who rests.
+        prices: what tokens cost; an entry of the user's own by ``prices.set``.
+        budget: what all questions together have cost, and ``budget.limit``, which they may not pass.
+        clock: time and chance.
+    """
 
     answers: deque[Answer] = field(default_factory=lambda: deque(maxlen=_ANSWERS_KEPT))
+    policy: RetryPolicy = RetryPolicy(rounds=2, on_break="restart")  # noqa: RUF009 (frozen)
+    deadlines: Deadlines = Deadlines(connect=10.0, first_content=60.0, idle=60.0)  # noqa: RUF009 (frozen)
+    hedge_after: float | str | None = None
+    health: Health = field(default_factory=lambda: Health(Cooldown()))
+    prices: PriceTable = field(default_factory=PriceTable)
+    budget: Budget = field(default_factory=Budget)
+    clock: Clock = SYSTEM_CLOCK
     _registered: dict[str, ProviderType] = field(default_factory=dict)
     _made: dict[str, ProviderType] = field(default_factory=dict)
 
-    def register(self, name: str, provider: ProviderType) -> None:
+    def register(self, name: str, provider: ProviderType, deadlines: Deadlines | None = None) -> None:
         """Let a name stand for a provider, in place of what it stood for before.
 
         Args:
             name: letters, digits, ``_``, ``-`` and ``.``.
             provider: a class or an instance.
+            deadlines: for it alone, in place of the session's.
 
         Raises:
             ConfigError: the name cannot be typed after ``-p``.
         """
         if not name or not all(character.isalnum() or character in "_-." for character in name):
             raise ConfigError(f"{name!r} cannot name a provider: use letters, digits, '_', '-' and '.'")
-        self._registered[name] = provider
+        self._registered[name] = provider if deadlines is None else NamedProvider(name, provider, deadlines)
 
     def names(self) -> list[str]:
         """Every name that stands for a provider, the user's own first."""
@@ -110,8 +157,22 @@ class Session:
         local = ["local"] if importlib.util.find_spec("xllamacpp") else []
         return list(dict.fromkeys([*self._registered, *with_key, *local]))
 
-    def retry_provider(self, providers: Sequence[ProviderType | str] | None = None) -> RetryProvider:
+    def health_of(self, name: str) -> ProviderHealth:
+        """How the provider that a name stands for is doing.
+
+        Raises:
+            ConfigError: nothing of that name is known.
+        """
+        return self.health.of(self.provider(name), name)
+
+    def retry_provider(
+        self, providers: Sequence[ProviderType | str] | None = None, question: Question | None = None
+    ) -> RetryProvider:
         """One provider that asks these in order.
+
+        Args:
+            providers: by name or as objects; None for `default_providers`.
+            question: its settings come before the session's own.
 
         Raises:
             ConfigError: a name is unknown.
@@ -125,7 +186,23 @@ class Session:
                 "there is nobody to ask: set a key such as OPENAI_API_KEY in the environment, "
                 'or get the local model with: pip install "nbretry[local]"'
             )
-        return RetryProvider([self._named(one) if isinstance(one, str) else one for one in chosen], shuffle=False)
+        asked = question or Question("")
+        policy = self.policy
+        if asked.on_break is not None:
+            policy = replace(policy, on_break=asked.on_break)
+        if asked.retries is not None:
+            policy = replace(policy, max_attempts=asked.retries + 1)
+        return RetryProvider(
+            [self._named(one) if isinstance(one, str) else one for one in chosen],
+            shuffle=False,
+            policy=policy,
+            deadlines=asked.deadlines.or_else(self.deadlines),
+            hedge_after=self.hedge_after if asked.hedge_after is None else asked.hedge_after,
+            max_cost=self.budget,
+            prices=self.prices,
+            health=self.health,
+            clock=self.clock,
+        )
 
     def events(self, question: Question) -> AsyncGenerator[Event, None]:
         """The events of one question's run.
@@ -135,7 +212,7 @@ class Session:
             RetryNoProviderError: there is nobody to ask.
         """
         messages = build_messages(question.prompt, question.system)
-        retry_provider = self.retry_provider(question.providers)
+        retry_provider = self.retry_provider(question.providers, question)
         return retry_provider.stream_events(question.model, messages, ignore_stream=True, **question.options())
 
     async def ask(self, question: Question, paint: Paint, keep: Callable[[Answer], None] | None = None) -> Answer:
@@ -157,6 +234,62 @@ class Session:
                 keep(answer)
 
         return await drive(self.events(question), paint, keep_both)
+
+    async def compare(
+        self,
+        question: Question,
+        providers: Sequence[ProviderType | str],
+        paint: PaintColumn,
+        keep: Callable[[list[Answer]], None] | None = None,
+    ) -> list[Answer]:
+        """Ask several at once, each for itself, painting every event, and keep all their answers in `answers`.
+
+        One that fails does not stop the others, and nobody answers in its place.
+
+        Args:
+            question: what is asked; whom it names itself is passed over.
+            providers: by name or as objects; one may come several times.
+            paint: is handed the answer's place in this order, from 0, each event, and the answer after it.
+            keep: is handed the answers in this order as well, however they ended.
+
+        Raises:
+            RetryProviderError: nobody answered; the text has a line for each, ``.answer`` is the `first_answered`.
+            asyncio.CancelledError: it was stopped, and so was each that had not ended.
+            Exception: as for `events`.
+        """
+        if not providers:
+            raise RetryNoProviderError("there is nobody to ask: name the providers that are to be compared")
+        runs = [self.events(replace(question, providers=[provider])) for provider in providers]
+        answers = [Answer()] * len(runs)
+
+        async def follow(place: int) -> None:
+            with suppress(RetryProviderError):  # its answer says so, and the others go on
+                await drive(runs[place], partial(paint, place), partial(answers.__setitem__, place))
+
+        tasks = [asyncio.create_task(follow(place)) for place in range(len(runs))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            broken = next((task for task in tasks if task.done() and not task.cancelled() and task.exception()), None)
+        finally:
+            for task in tasks:
+                task.cancel()
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:
+                for place, answer in enumerate(answers):
+                    if answer.state == "pending":  # it was stopped before it had begun
+                        stopped = RunCancelled(0.0)
+                        answers[place] = answer.apply(stopped)
+                        paint(place, stopped, answers[place])
+                self.answers.extend(answers)
+                if keep is not None:
+                    keep(answers)
+        if broken is not None:
+            broken.result()
+        if not any(answer.state == "completed" for answer in answers):
+            names = [one if isinstance(one, str) else provider_name(one) for one in providers]
+            raise _nobody_answered(names, answers)
+        return answers
 
     def _named(self, name: str) -> ProviderType:
         provider = self.provider(name)
@@ -210,6 +343,27 @@ async def drive(events: AsyncGenerator[Event, None], paint: Paint, keep: Callabl
     return answer
 
 
+def first_answered(answers: Sequence[Answer]) -> Answer:
+    """Of the answers of a comparison the first whole one; without one the first that has text, or else the first."""
+    whole = [answer for answer in answers if answer.state == "completed"]
+    return [*whole, *(answer for answer in answers if answer.text), *answers][0]
+
+
+def _nobody_answered(names: Sequence[str], answers: Sequence[Answer]) -> RetryProviderError:
+    """What a comparison fails with: of each its last exception."""
+    failures: list[tuple[str, BaseException]] = []
+    for name, answer in zip(names, answers, strict=True):
+        failed = [attempt for attempt in answer.attempts if attempt.state == "failed"] or answer.attempts
+        exception = failed[-1].exception if failed else None
+        failures.append((name, exception or asyncio.CancelledError("it stopped by itself")))
+    return RetryProviderError(
+        failure_text("every provider failed", failures),
+        attempts=[attempt for answer in answers for attempt in answer.attempts],
+        exceptions=dict(failures),
+        answer=first_answered(answers),
+    )
+
+
 def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
@@ -222,14 +376,15 @@ def default_session() -> Session:
     return _default
 
 
-def register(name: str, provider: ProviderType) -> None:
+def register(name: str, provider: ProviderType, deadlines: Deadlines | None = None) -> None:
     """Let a name stand for a provider in ``%%ask -p NAME``, in `ask` and in the panel.
 
     Args:
         name: letters, digits, ``_``, ``-`` and ``.``.
         provider: a class or an instance; see `nbretry.providers.base` for what makes a provider.
+        deadlines: for it alone, in place of the session's.
 
     Raises:
         ConfigError: the name cannot be typed after ``-p``.
     """
-    _default.register(name, provider)
+    _default.register(name, provider, deadlines)

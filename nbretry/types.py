@@ -51,15 +51,17 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Usage(Metadata):
-    """Tokens that a provider counted.
+    """Tokens that a provider counted, or an estimate that is marked as one.
 
     Attributes:
         prompt_tokens: tokens of the messages, None where the provider did not say.
         completion_tokens: tokens of the answer, None where the provider did not say.
+        estimated: whether a count is an estimate of ours.
     """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    estimated: bool = False
 
     @property
     def total_tokens(self) -> int | None:

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
+from nbretry.deadlines import Deadlines
 from nbretry.events import Event
 from nbretry.notebook.awaiting import wakeful_loop
+from nbretry.policy import OnBreak
 from nbretry.session import Paint, Question, default_session
 from nbretry.types import ProviderType
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["ANSWER_VARIABLE", "STOPPED", "ask", "ask_in_shell", "forget_shown", "was_shown"]
+__all__ = ["ANSWER_VARIABLE", "STOPPED", "ask", "ask_in_shell", "forget_shown", "remember_shown", "was_shown"]
 
 ANSWER_VARIABLE = "_answer"
 STOPPED = f"stopped; what there is of the answer is in {ANSWER_VARIABLE}"
@@ -30,6 +32,10 @@ async def ask(
     system: str | None = None,
     temperature: float | None = None,
     max_tokens: int | None = None,
+    on_break: OnBreak | None = None,
+    hedge_after: float | str | None = None,
+    deadlines: Deadlines | None = None,
+    retries: int | None = None,
 ) -> Answer:
     """``%%ask`` as a function: ``answer = await nbretry.ask("Why is the sky blue?")``.
 
@@ -42,6 +48,10 @@ async def ask(
         system: a system prompt.
         temperature: 0 to 2; None for the provider's default.
         max_tokens: the longest answer in tokens; None for the provider's default.
+        on_break: what follows a stream that dies after content: ``restart``, ``continue`` or ``raise``.
+        hedge_after: seconds without content, or a quantile as ``"p90"``, after which the next provider is asked beside.
+        deadlines: limits of each attempt, in place of the session's.
+        retries: how often one provider is asked again before the next.
 
     Raises:
         RetryProviderError: every provider failed; ``.answer`` has what there was.
@@ -49,7 +59,18 @@ async def ask(
         RetryNoProviderError: there is nobody to ask.
         ConfigError: the question is empty, or a provider's name is unknown.
     """
-    question = Question(prompt, providers, model, system, temperature, max_tokens)
+    question = Question(
+        prompt,
+        providers,
+        model,
+        system,
+        temperature,
+        max_tokens,
+        on_break,
+        hedge_after,
+        deadlines or Deadlines(),
+        retries,
+    )
     return await ask_in_shell(_running_shell(), question)
 
 
@@ -75,17 +96,22 @@ async def ask_in_shell(shell: InteractiveShell | None, question: Question, into:
             shell.user_ns[ANSWER_VARIABLE] = kept[-1]
             if into:
                 shell.user_ns[into] = kept[-1]
-            _shown.append(kept[-1])
+            remember_shown(kept[-1])
     return kept[-1]
 
 
-_shown: list[Answer] = []
+_shown: list[object] = []
 """What the running cell has shown while it came, so that it is not shown again as the cell's value."""
 
 
-def was_shown(answer: Answer) -> bool:
-    """Whether the running cell has shown this answer already."""
-    return any(answer is shown for shown in _shown)
+def remember_shown(value: object) -> None:
+    """The running cell has shown this answer or comparison."""
+    _shown.append(value)
+
+
+def was_shown(value: object) -> bool:
+    """Whether the running cell has shown this answer or comparison already."""
+    return any(value is shown for shown in _shown)
 
 
 def forget_shown() -> None:

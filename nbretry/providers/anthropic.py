@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+from nbretry.deadlines import Deadlines
 from nbretry.errors import ProviderError, StreamInterruptedError
+from nbretry.providers.base import resolve_model
 from nbretry.providers.reader import AnswerReader
 from nbretry.providers.translate import error_in_stream
 from nbretry.providers.wire import Ask, SDKProvider
@@ -21,6 +24,8 @@ _FINISH_REASONS = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
+
+_TAKES_PREFILL = re.compile(r"claude-(?:2|instant|3|(?:opus|sonnet|haiku)-4(?:-[0-5])?(?:-20\d{6}|@20\d{6})?$)")
 
 _ROLES = {"assistant": "assistant", "model": "assistant"}
 
@@ -41,6 +46,7 @@ class AnthropicProvider(SDKProvider):
         connect_timeout: seconds for a connection.
         key_variable: environment variable with the key; by default the service's own for its own endpoint, and none for
             another, so that a key is sent to nobody else.
+        deadlines: limits of an attempt in a `RetryProvider` or a session, in place of theirs.
         **client_options: further arguments for ``anthropic.Anthropic`` and ``anthropic.AsyncAnthropic``.
     """
 
@@ -60,6 +66,7 @@ class AnthropicProvider(SDKProvider):
         timeout: float = 60.0,
         connect_timeout: float = 10.0,
         key_variable: str | None = None,
+        deadlines: Deadlines | None = None,
         **client_options: Any,
     ) -> None:
         super().__init__(
@@ -70,9 +77,14 @@ class AnthropicProvider(SDKProvider):
             timeout=timeout,
             connect_timeout=connect_timeout,
             key_variable=key_variable,
+            deadlines=deadlines,
             client_options=client_options,
         )
         self.max_tokens = max_tokens
+
+    def supports_prefill(self, model: str) -> bool:
+        """Whether a model goes on from a last message of the assistant's own; its newer models refuse that."""
+        return _TAKES_PREFILL.match(resolve_model(self, model)) is not None
 
     def _client_class(self, sdk: Any, asynchronous: bool) -> Any:
         return sdk.AsyncAnthropic if asynchronous else sdk.Anthropic
@@ -98,14 +110,14 @@ class AnthropicProvider(SDKProvider):
         )
 
     def _reader(self, ask: Ask) -> AnswerReader:
-        return _MessagesReader(ask.timeout)
+        return _MessagesReader(ask.timeout, ask.deadlines)
 
 
 class _MessagesReader(AnswerReader):
     """Reads ``message_start`` to ``message_stop`` events, and a ``message``."""
 
-    def __init__(self, timeout: float) -> None:
-        super().__init__(timeout)
+    def __init__(self, timeout: float, deadlines: Deadlines) -> None:
+        super().__init__(timeout, deadlines)
         self._prompt_tokens: int | None = None
         self._completion_tokens: int | None = None
         self._finish_reason: str | None = None

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from nbretry.deadlines import Deadlines
 from nbretry.providers import bridge
 from nbretry.types import AsyncResult, CreateResult, Messages, Metadata, ProviderType
 
@@ -173,11 +174,14 @@ class NamedProvider:
     Args:
         name: the name that attempts and errors show.
         provider: who is asked; every attribute is its own.
+        deadlines: for it alone; where there are none, its own attribute counts.
     """
 
-    def __init__(self, name: str, provider: ProviderType) -> None:
+    def __init__(self, name: str, provider: ProviderType, deadlines: Deadlines | None = None) -> None:
         self.__name__ = name
         self.provider = provider
+        if deadlines is not None:
+            self.deadlines = deadlines
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.provider, name)

@@ -20,6 +20,8 @@ from typing import Any
 from nbretry.errors import describe
 
 __all__ = [
+    "CLOSING_PATIENCE",
+    "READ_AHEAD",
     "aclose",
     "as_async_iterator",
     "as_iterator",
@@ -27,10 +29,15 @@ __all__ = [
     "class_or_instance_method",
     "close",
     "iterate_in_thread",
+    "thread_like_this",
 ]
 
-_READ_AHEAD = 64
-_CLOSING_PATIENCE = 0.25
+READ_AHEAD = 64
+"""Chunks that a source is read ahead of its reader at most."""
+
+CLOSING_PATIENCE = 0.25
+"""Seconds for which the end of a thread is waited for."""
+
 _END = object()
 
 logger = logging.getLogger("nbretry")
@@ -95,7 +102,7 @@ async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
     loop = asyncio.get_running_loop()
     arrived = asyncio.Event()
     buffer: deque[tuple[Any, BaseException | None]] = deque()
-    room = threading.Semaphore(_READ_AHEAD)
+    room = threading.Semaphore(READ_AHEAD)
     stopped = threading.Event()
     ended = asyncio.Event()
 
@@ -127,8 +134,7 @@ async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
         finally:
             notify(ended)
 
-    context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(pump,), name="nbretry-provider", daemon=True)
+    thread = thread_like_this(pump, "nbretry-provider")
     try:
         thread.start()  # in here, as an interrupt may come while the thread starts
         while True:
@@ -147,7 +153,7 @@ async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
         stopped.set()
         room.release()
         try:
-            async with asyncio.timeout(_CLOSING_PATIENCE):
+            async with asyncio.timeout(CLOSING_PATIENCE):
                 await ended.wait()
         except TimeoutError:
             pass
@@ -165,7 +171,7 @@ def _iterate_async(result: Any) -> Iterator[Any]:
     running: dict[str, Any] = {}
 
     async def pump() -> None:
-        room = asyncio.Semaphore(_READ_AHEAD)
+        room = asyncio.Semaphore(READ_AHEAD)
         running.update(loop=asyncio.get_running_loop(), task=asyncio.current_task(), room=room)
         started.set()
         if stopped.is_set():
@@ -195,8 +201,7 @@ def _iterate_async(result: Any) -> Iterator[Any]:
         finally:
             started.set()
 
-    context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(run,), name="nbretry-loop", daemon=True)
+    thread = thread_like_this(run, "nbretry-loop")
     try:
         thread.start()
         while True:
@@ -210,15 +215,20 @@ def _iterate_async(result: Any) -> Iterator[Any]:
                     raise exception
                 return
             taken += 1
-            if taken % (_READ_AHEAD // 2) == 0:
-                _call_in_loop(running, lambda: [running["room"].release() for _ in range(_READ_AHEAD // 2)])
+            if taken % (READ_AHEAD // 2) == 0:
+                _call_in_loop(running, lambda: [running["room"].release() for _ in range(READ_AHEAD // 2)])
             yield chunk
     finally:
         if not sys.is_finalizing():  # no other thread runs any more while the interpreter ends
             stopped.set()
-            if started.wait(_CLOSING_PATIENCE):
+            if started.wait(CLOSING_PATIENCE):
                 _call_in_loop(running, lambda: running["task"].cancel())
-                thread.join(_CLOSING_PATIENCE)
+                thread.join(CLOSING_PATIENCE)
+
+
+def thread_like_this(function: Callable[[], Any], name: str) -> threading.Thread:
+    """A thread, not yet started, in which a function sees the context variables of this one."""
+    return threading.Thread(target=contextvars.copy_context().run, args=(function,), name=name, daemon=True)
 
 
 def _call_in_loop(running: dict[str, Any], callback: Callable[[], Any]) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nbretry.deadlines import Deadlines
 from nbretry.errors import APIConnectionError, APITimeoutError, ConfigError, ProviderError, StreamInterruptedError
 from nbretry.providers import bridge
 from nbretry.providers.base import BaseProvider
@@ -25,6 +26,9 @@ from nbretry.providers.openai import OpenAIProvider
 from nbretry.types import Messages, Metadata, ResponseInfo, Status
 
 __all__ = ["LocalProvider"]
+
+_PATIENT = Deadlines(first_content=300.0, idle=300.0)
+"""Without an accelerator a long prompt takes minutes before its first token."""
 
 _LAST_BREATH = 0.1
 """Seconds from a child's last byte to its being known as dead."""
@@ -60,6 +64,7 @@ class LocalProvider(BaseProvider):
         max_tokens: the longest answer in tokens where the question does not say, as small models may go on for ever.
         timeout: seconds without anything new after which a request counts as failed; a long prompt takes a while
             before the first token.
+        deadlines: limits of an attempt in a `RetryProvider` or a session, in place of theirs; patient ones by default.
         **server_options: further settings for `nbretry.providers.local_process.LocalServer.shared`.
     """
 
@@ -74,11 +79,13 @@ class LocalProvider(BaseProvider):
         n_ctx: int = DEFAULT_CONTEXT,
         max_tokens: int = 1024,
         timeout: float = 120.0,
+        deadlines: Deadlines | None = None,
         **server_options: Any,
     ) -> None:
         self.name = name
         self.max_tokens = max_tokens
         self.timeout = timeout
+        self.deadlines = deadlines or _PATIENT
         self._path = None if model_path is None else Path(model_path).expanduser().absolute()
         self.default_model = DEFAULT_MODEL.name if self._path is None else self._path.stem
         self._server_options = {"n_ctx": n_ctx, **server_options}

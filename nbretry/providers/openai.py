@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from nbretry.deadlines import Deadlines
 from nbretry.errors import BadRequestError, ProviderError, StreamInterruptedError
 from nbretry.providers.reader import AnswerReader
 from nbretry.providers.translate import error_in_stream
@@ -31,6 +32,7 @@ class OpenAIProvider(SDKProvider):
         connect_timeout: seconds for a connection.
         key_variable: environment variable with the key; by default the service's own for its own endpoint, and none for
             another, so that a key is sent to nobody else.
+        deadlines: limits of an attempt in a `RetryProvider` or a session, in place of theirs.
         api_version: for the deployments of Azure by the older path; ``base_url`` is then the resource's URL.
         **client_options: further arguments for ``openai.OpenAI`` and ``openai.AsyncOpenAI``, as ``default_headers``.
     """
@@ -50,6 +52,7 @@ class OpenAIProvider(SDKProvider):
         timeout: float = 60.0,
         connect_timeout: float = 10.0,
         key_variable: str | None = None,
+        deadlines: Deadlines | None = None,
         api_version: str | None = None,
         **client_options: Any,
     ) -> None:
@@ -61,6 +64,7 @@ class OpenAIProvider(SDKProvider):
             timeout=timeout,
             connect_timeout=connect_timeout,
             key_variable=key_variable,
+            deadlines=deadlines,
             client_options=client_options,
         )
         self._api_version = api_version
@@ -96,7 +100,7 @@ class OpenAIProvider(SDKProvider):
         )
 
     def _reader(self, ask: Ask) -> AnswerReader:
-        return _ChatReader(ask.timeout)
+        return _ChatReader(ask.timeout, ask.deadlines)
 
     def _adapt(self, ask: Ask, error: ProviderError) -> bool:
         if not isinstance(error, BadRequestError):
@@ -115,8 +119,8 @@ class OpenAIProvider(SDKProvider):
 class _ChatReader(AnswerReader):
     """Reads ``chat.completion.chunk`` events, and a ``chat.completion``."""
 
-    def __init__(self, timeout: float) -> None:
-        super().__init__(timeout)
+    def __init__(self, timeout: float, deadlines: Deadlines) -> None:
+        super().__init__(timeout, deadlines)
         self._usage: Usage | None = None
         self._finish_reason: str | None = None
 

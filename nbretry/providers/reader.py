@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from nbretry.deadlines import Deadlines
 from nbretry.errors import APITimeoutError, ProviderError, StreamInterruptedError
 from nbretry.providers.sse import EventDecoder
 from nbretry.providers.translate import one_line
@@ -21,6 +22,7 @@ class AnswerReader:
     Args:
         timeout: seconds without an event after which the answer counts as hanging. Comments that only keep the
             connection alive are no events.
+        deadlines: where there are some, an answer whose events bring no content for so long counts as hanging, too.
 
     Attributes:
         answering: whether the response has begun.
@@ -28,7 +30,7 @@ class AnswerReader:
         done: whether nothing more will come.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, deadlines: Deadlines = Deadlines()) -> None:  # noqa: B008 (frozen)
         self.answering = False
         self.finished = False
         self.done = False
@@ -39,7 +41,8 @@ class AnswerReader:
         self._told = False
         self._failure: ProviderError | None = None
         self._events = 0
-        self._last_event = time.monotonic()
+        self._last_event = self._last_chunk = time.monotonic()
+        self._wants_content = deadlines.first_content is not None or deadlines.idle is not None
 
     def begin(self, headers: Mapping[str, str]) -> None:
         """Take note of the response's headers.
@@ -75,7 +78,12 @@ class AnswerReader:
                 raise APITimeoutError(f"nothing but keep-alive comments came for {self._timeout:g} s")
             return events
         self._last_event = time.monotonic()
-        return self._chunks(events)
+        chunks = self._chunks(events)
+        if chunks:
+            self._last_chunk = self._last_event
+        elif self._wants_content and self._last_event - self._last_chunk > self._timeout:
+            raise APITimeoutError(f"nothing but empty events came for {self._timeout:g} s")
+        return chunks
 
     def end(self) -> list[Any]:
         """The last chunks, after the last byte.

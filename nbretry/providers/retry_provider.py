@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from nbretry.answer import Answer
 from nbretry.clock import SYSTEM_CLOCK, Clock
+from nbretry.deadlines import Deadlines
 from nbretry.errors import RetryNoProviderError, RetryProviderError, failure_text
 from nbretry.events import AttemptFailed, AttemptStarted, Event, FirstContent, TextDelta
-from nbretry.policy import RetryPolicy
+from nbretry.policy import OnBreak, RetryPolicy
+from nbretry.prices import PriceTable
 from nbretry.providers import bridge
-from nbretry.providers.base import (
-    BaseProvider,
-    aiterate,
-    is_content,
-    iterate,
-    passes_through,
-    provider_name,
-    supports_stream,
-)
-from nbretry.providers.run import Request, Run
+from nbretry.providers.attempt import Request
+from nbretry.providers.base import BaseProvider, is_content, passes_through, provider_name, supports_stream
+from nbretry.providers.budget import Budget
+from nbretry.providers.health import Cooldown, Health, ProviderHealth
+from nbretry.providers.hedging import check_hedge_after, race
+from nbretry.providers.run import Run, Settings
+from nbretry.providers.watch import is_sign_of_life
 from nbretry.types import AsyncResult, CreateResult, Messages, ProviderType, ResponseInfo
 
 __all__ = ["IterListProvider", "RetryProvider", "raise_exceptions"]
@@ -50,6 +51,8 @@ class IterListProvider(BaseProvider):
 
     working = True
     supports_stream = True
+    hedge_after: float | str | None = None
+    observes_itself = True
 
     def __init__(self, providers: Sequence[ProviderType], shuffle: bool = True, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.providers = providers
@@ -57,6 +60,7 @@ class IterListProvider(BaseProvider):
         self.working = True
         self.last_provider: ProviderType | None = None
         self._clock = clock
+        self._health = Health(None, clock)
 
     @property
     def __name__(self) -> str:
@@ -117,7 +121,7 @@ class IterListProvider(BaseProvider):
         **kwargs: Any,
     ) -> AsyncResult:
         """The chunks of the first answer, for code in an event loop; otherwise as `create_completion`."""
-        return self._arun(_arguments(model, messages, stream, ignore_stream, ignored, kwargs), facts=False)
+        return self._begin(_arguments(model, messages, stream, ignore_stream, ignored, kwargs), facts=False)
 
     async def stream_events(
         self, model: str, messages: Messages | str, stream: bool = True, **kwargs: Any
@@ -136,7 +140,8 @@ class IterListProvider(BaseProvider):
             RetryProviderError: after the `RunFailed` event; also where the answer broke off.
             RetryNoProviderError: after the `RunFailed` event.
         """
-        async with aclosing(self._arun({"model": model, "messages": messages, "stream": stream, **kwargs})) as items:
+        arguments = {"model": model, "messages": messages, "stream": stream, **kwargs}
+        async with aclosing(self._begin(arguments, takes_back=True)) as items:
             number = 0
             async for item in items:
                 if type(item) is str:
@@ -147,7 +152,7 @@ class IterListProvider(BaseProvider):
                     if event is not None:
                         yield event
                 else:
-                    if type(item) is AttemptStarted:
+                    if type(item) is FirstContent:
                         number = item.attempt
                     yield item
 
@@ -181,7 +186,7 @@ class IterListProvider(BaseProvider):
     ) -> AsyncIterator[Any]:
         """As `create_async_generator`, with the metadata chunks between: how an outer provider asks this one."""
         outward = _Outward()
-        async with aclosing(self._arun({"model": model, "messages": messages, "stream": stream, **kwargs})) as items:
+        async with aclosing(self._begin({"model": model, "messages": messages, "stream": stream, **kwargs})) as items:
             async for item in items:
                 chunk = outward.chunk_of(item)
                 if chunk is not None:
@@ -192,8 +197,24 @@ class IterListProvider(BaseProvider):
         """What follows a failure."""
         return RetryPolicy(max_attempts=1)
 
+    def health(self) -> tuple[ProviderHealth, ...]:
+        """How each provider is doing, in their order: failures in a row, and whether it rests and for how long."""
+        return tuple(self._health.of(provider, provider_name(provider)) for provider in self.providers)
+
+    def reset_health(self, *names: str) -> None:
+        """Forget failures and end rests, so that a provider is asked again at once.
+
+        Args:
+            *names: of providers; all by default.
+        """
+        self._health.reset([one for one in self.providers if not names or provider_name(one) in names])
+
+    def _settings(self) -> Settings:
+        return Settings(policy=self.policy, clock=self._clock, health=self._health)
+
     def _new_run(
         self,
+        takes_back: bool,
         model: str,
         messages: Messages | str,
         stream: bool,
@@ -206,113 +227,161 @@ class IterListProvider(BaseProvider):
         if options.get("provider") is self:  # gpt4free's synchronous client names the provider to itself
             del options["provider"]
         providers = self.get_providers(stream and not ignore_stream, ignored)
-        return Run(Request(model, messages, {"stream": stream, **options}), providers, self.policy, self._clock)
+        request = Request(model, messages, {"stream": stream, **options})
+        return Run(request, providers, self._settings(), takes_back=takes_back)
 
-    def _run(self, arguments: Mapping[str, Any], facts: bool = True) -> Generator[Any, None, None]:
+    def _run(
+        self, arguments: Mapping[str, Any], facts: bool = True, takes_back: bool = False
+    ) -> Generator[Any, None, None]:
         """The loop without an event loop; `_arun` is the same with one. All decisions are `Run`'s.
 
         Yields strings and foreign chunks; with ``facts``, events too, and what is no string in a pair with its attempt.
         """
-        run = self._new_run(**arguments)
-        if facts:
-            yield run.started
-        while (following := run.next_attempt()) is not None:
-            attempt, started = following
-            self.last_provider = attempt.provider
-            if facts:
-                yield started
-            failure: Exception | None = None
-            content_started = False
-            try:
-                chunks = iterate(attempt.provider, attempt.model, attempt.messages(), **attempt.options())
-                try:
-                    for chunk in chunks:
-                        if not content_started and is_content(chunk):
-                            content_started = True
-                            first = attempt.start_content()
-                            if facts:
-                                yield first
-                        if type(chunk) is str:
-                            if chunk:
-                                yield chunk
-                        elif facts:
-                            yield attempt, chunk
-                        elif passes_through(chunk):
-                            yield chunk
-                finally:
-                    bridge.close(chunks)
-                attempt.check_content()
-            except Exception as exception:
-                failure = exception
-            if failure is None:
+        if self.hedge_after is not None:
+            yield from bridge.as_iterator(self._begin(arguments, facts, takes_back))
+            return
+        run = self._new_run(takes_back, **arguments)
+        yielded = False
+        try:
+            while (attempt := run.next_attempt()) is not None:
+                self.last_provider = attempt.provider
                 if facts:
-                    yield from run.succeeded(attempt)
-                return
-            failed = run.failed(attempt, failure)
+                    yield from run.news()
+                failure: Exception | None = None
+                try:
+                    chunks = attempt.chunks()
+                    try:
+                        for chunk in chunks:
+                            if not attempt.content_started and is_content(chunk):
+                                yielded = True
+                                attempt.start_content()
+                                if facts:
+                                    yield from run.news()
+                            if type(chunk) is str:
+                                if chunk:
+                                    yield chunk
+                            elif facts:
+                                yield attempt, chunk
+                            else:
+                                attempt.event_of(chunk)
+                                if passes_through(chunk):
+                                    yield chunk
+                    finally:
+                        bridge.close(chunks)
+                    attempt.check_content()
+                except Exception as exception:
+                    failure = exception
+                if failure is None:
+                    run.succeeded(attempt)
+                    if facts:
+                        yield from run.news()
+                    return
+                failed = run.failed(attempt, failure)
+                if facts:
+                    yield from run.news()
+                elif yielded and failed.next_step == "stop":
+                    raise failure
+                del failure
+                if failed.wait_for:
+                    self._clock.sleep(failed.wait_for)
+            ended = run.ended()
             if facts:
-                yield failed
-            elif content_started:
-                raise failure
-            del failure
-            if failed.wait_for:
-                self._clock.sleep(failed.wait_for)
-        ended = run.ended()
-        if facts:
-            yield ended
-        raise ended.exception
+                yield from run.news()
+            raise ended.exception
+        finally:
+            run.close()
 
-    async def _arun(self, arguments: Mapping[str, Any], facts: bool = True) -> AsyncGenerator[Any, None]:
-        run = self._new_run(**arguments)
+    def _begin(
+        self, arguments: Mapping[str, Any], facts: bool = True, takes_back: bool = False
+    ) -> AsyncGenerator[Any, None]:
+        """The loop with an event loop: the plain one, or the one that asks several providers side by side."""
+        if self.hedge_after is not None:
+            return race(lambda: self._new_run(takes_back, **arguments), self._asked, facts)
+        reference: list[weakref.ref[Any]] = []
+        generator = self._arun(arguments, facts, takes_back, lambda: reference[0]())
+        reference.append(weakref.ref(generator))
+        return generator
+
+    async def _arun(
+        self, arguments: Mapping[str, Any], facts: bool, takes_back: bool, myself: Callable[[], Any]
+    ) -> AsyncGenerator[Any, None]:
+        run = self._new_run(takes_back, **arguments)
         cancelled = bridge.cancellation()
-        if facts:
-            yield run.started
-        while (following := run.next_attempt()) is not None:
-            attempt, started = following
-            self.last_provider = attempt.provider
-            if facts:
-                yield started
-            failure: Exception | None = None
-            content_started = False
-            try:
-                chunks = aiterate(attempt.provider, attempt.model, attempt.messages(), **attempt.options())
-                try:
-                    async for chunk in chunks:
-                        if not content_started and is_content(chunk):
-                            content_started = True
-                            first = attempt.start_content()
-                            if facts:
-                                yield first
-                        if type(chunk) is str:
-                            if chunk:
-                                yield chunk
-                        elif facts:
-                            yield attempt, chunk
-                        elif passes_through(chunk):
-                            yield chunk
-                finally:
-                    await bridge.aclose(chunks)
-                attempt.check_content()
-            except Exception as exception:
-                failure = exception
-            if cancelled():  # and the provider has made something else of it
-                raise asyncio.CancelledError
-            if failure is None:
+        yielded = False
+        try:
+            while (attempt := run.next_attempt()) is not None:
+                self.last_provider = attempt.provider
                 if facts:
-                    for fact in run.succeeded(attempt):
+                    for fact in run.news():
                         yield fact
-                return
-            failed = run.failed(attempt, failure)
+                failure: BaseException | None = None
+                watch = attempt.watch
+                content_started = False
+                try:
+                    chunks = attempt.achunks()
+                    watch.start(myself())
+                    try:
+                        async for chunk in chunks:
+                            if type(chunk) is str and content_started:
+                                if chunk:
+                                    watch.fresh = True
+                                    yield chunk
+                                continue
+                            if is_sign_of_life(chunk):
+                                watch.fresh = True
+                                if not content_started and is_content(chunk):
+                                    yielded = content_started = True
+                                    attempt.start_content()
+                                    if facts:
+                                        for fact in run.news():
+                                            yield fact
+                            if type(chunk) is str:
+                                if chunk:
+                                    yield chunk
+                            elif facts:
+                                yield attempt, chunk
+                            else:
+                                attempt.event_of(chunk)
+                                if passes_through(chunk):
+                                    yield chunk
+                    finally:
+                        watch.stop()
+                        await bridge.aclose(chunks)
+                    attempt.check_content()
+                except Exception as exception:
+                    failure = exception
+                except asyncio.CancelledError as exception:
+                    if watch.name is None:
+                        raise
+                    failure = exception
+                if cancelled():  # and the provider has made something else of it
+                    raise asyncio.CancelledError
+                failure = watch.failure() or failure
+                if failure is None:
+                    run.succeeded(attempt)
+                    if facts:
+                        for fact in run.news():
+                            yield fact
+                    return
+                failed = run.failed(attempt, failure)
+                if facts:
+                    for fact in run.news():
+                        yield fact
+                elif yielded and failed.next_step == "stop":
+                    raise failure
+                del failure
+                if failed.wait_for:
+                    await self._clock.asleep(failed.wait_for)
+            ended = run.ended()
             if facts:
-                yield failed
-            elif content_started:
-                raise failure
-            del failure
-            if failed.wait_for:
-                await self._clock.asleep(failed.wait_for)
-        ended = run.ended()
-        if facts:
-            yield ended
-        raise ended.exception
+                for fact in run.news():
+                    yield fact
+            raise ended.exception
+        finally:
+            run.close()
+
+    def _asked(self, provider: ProviderType) -> None:
+        self.last_provider = provider
 
 
 class RetryProvider(IterListProvider):
@@ -324,7 +393,21 @@ class RetryProvider(IterListProvider):
         single_provider_retry: ask one provider up to ``max_retries`` times, with growing waits, before the next.
         max_retries: how often one provider is asked at most, with ``single_provider_retry``.
         policy: what follows a failure; from the two arguments before by default.
+        on_break: what follows a stream that dies after content, in place of the policy's: ``raise``, ``restart`` (the
+            next provider answers from the start) or ``continue`` (it goes on from the text so far). `create_completion`
+            and `create_async_generator` cannot take back what they have yielded: for them ``restart`` is ``raise``.
+        deadlines: limits for each attempt; a provider's own attribute ``deadlines`` comes first. None by default.
+        cooldown: when a provider that keeps failing rests. By default none ever does, and one run knows nothing of
+            another.
+        hedge_after: seconds without content after which the next provider is started beside; the first content wins,
+            and the others are cancelled. Or a quantile of the times to first content so far, as ``"p90"``: while fewer
+            than five are known, nobody is started.
+        max_cost: US dollars; a request that would pass what is left of it is not sent.
+        prices: what tokens cost. Without it no cost is known, and ``max_cost`` never reached.
         clock: time and chance; the system's by default.
+
+    Raises:
+        ConfigError: a setting is wrong.
     """
 
     def __init__(
@@ -335,42 +418,74 @@ class RetryProvider(IterListProvider):
         max_retries: int = 3,
         *,
         policy: RetryPolicy | None = None,
+        on_break: OnBreak | None = None,
+        deadlines: Deadlines | None = None,
+        cooldown: Cooldown | None = None,
+        hedge_after: float | str | None = None,
+        max_cost: float | Budget | None = None,
+        prices: PriceTable | None = None,
+        health: Health | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__(providers, shuffle, clock=clock)
         self.single_provider_retry = single_provider_retry
         self.max_retries = max_retries
+        self.on_break = on_break
+        self.deadlines = deadlines
+        self.prices = prices
+        self.hedge_after = hedge_after
+        check_hedge_after(hedge_after)
         self._policy = policy
+        self._budget = Budget(max_cost) if isinstance(max_cost, int | float) else max_cost
+        self._health = health or Health(cooldown, clock)
+        self.policy  # noqa: B018 (a wrong on_break is told here and not with the first question)
 
     @property
     def policy(self) -> RetryPolicy:
         """What follows a failure."""
-        return self._policy or RetryPolicy(max_attempts=self.max_retries if self.single_provider_retry else 1)
+        policy = self._policy or RetryPolicy(max_attempts=self.max_retries if self.single_provider_retry else 1)
+        return policy if self.on_break is None else replace(policy, on_break=self.on_break)
+
+    @property
+    def spent(self) -> float | None:
+        """US dollars that attempts have cost so far, estimates included; None without ``max_cost``."""
+        return None if self._budget is None else self._budget.spent
+
+    def _settings(self) -> Settings:
+        return Settings(
+            policy=self.policy,
+            clock=self._clock,
+            health=self._health,
+            deadlines=self.deadlines,
+            hedge_after=self.hedge_after,
+            budget=self._budget,
+            prices=self.prices,
+        )
 
 
 class _Outward:
     """Turns the items of an inner run into chunks for an outer one: who answers is told once content comes."""
 
     def __init__(self) -> None:
-        self._info = ResponseInfo()
-        self._content_started = False
+        self._infos: dict[int, ResponseInfo] = {}
+        self._answering = 0
 
     def chunk_of(self, item: Any) -> Any:
         match item:
             case str():
                 return item
             case AttemptStarted():
-                self._info = ResponseInfo(model=item.model or None, provider=item.provider)
-                self._content_started = False
+                self._infos[item.attempt] = ResponseInfo(model=item.model or None, provider=item.provider)
             case (attempt, ResponseInfo() as info):
+                before = self._infos[attempt.number]
                 provider = f"{attempt.name} → {info.provider}" if info.provider else attempt.name
-                request_id = info.request_id or self._info.request_id
-                self._info = ResponseInfo(info.model or self._info.model, request_id, provider)
-                return self._info if self._content_started else None
+                info = ResponseInfo(info.model or before.model, info.request_id or before.request_id, provider)
+                self._infos[attempt.number] = info
+                return info if self._answering == attempt.number else None
             case FirstContent():
-                self._content_started = True
-                return self._info
-            case AttemptFailed() if self._content_started:
+                self._answering = item.attempt
+                return self._infos[item.attempt]
+            case AttemptFailed() if self._answering == item.attempt and item.next_step != "continue":
                 raise item.exception  # as it was, as from `create_completion`
             case (_, chunk):
                 return chunk

@@ -5,37 +5,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from nbretry.answer import fold
 from nbretry.clock import Clock
-from nbretry.errors import EmptyResponseError, RetryProviderError, describe
+from nbretry.deadlines import Deadlines
+from nbretry.errors import CostLimitError, NotAskedError, RestingError, RetryProviderError, describe
 from nbretry.events import (
+    AttemptCancelled,
     AttemptFailed,
+    AttemptSkipped,
     AttemptStarted,
     AttemptSucceeded,
     Event,
     FirstContent,
-    ReasoningDelta,
-    ResponseIdentified,
+    NextStep,
     RunCompleted,
     RunFailed,
     RunStarted,
-    StatusChanged,
-    TextDelta,
-    UsageReported,
 )
-from nbretry.policy import Decision, RetryPolicy
-from nbretry.providers.base import is_content, provider_name, resolve_model
-from nbretry.redaction import mask, mask_exception, remember_secret
-from nbretry.types import FinishReason, Messages, Metadata, ProviderType, Reasoning, ResponseInfo, Status, Usage
+from nbretry.policy import RetryPolicy
+from nbretry.prices import PriceTable, estimate_prompt_tokens, estimate_tokens
+from nbretry.providers.attempt import Candidate, Request, RunningAttempt
+from nbretry.providers.base import provider_name, resolve_model
+from nbretry.providers.budget import Budget, dollars
+from nbretry.providers.health import Health
+from nbretry.redaction import mask, mask_exception
+from nbretry.telemetry import new_observer
+from nbretry.types import ProviderType, Usage
 
-__all__ = ["Request", "Run", "RunningAttempt"]
+__all__ = ["Request", "Run", "Settings"]
 
 _Fact = TypeVar("_Fact", bound=Event)
 
@@ -44,185 +47,273 @@ logger.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked: a model, a conversation, and the options that go to every provider."""
-
-    model: str
-    messages: Messages
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def sha256(self) -> str:
-        """Hash of model and messages, the same for the same question in any process."""
-        text = json.dumps([self.model, self.messages], ensure_ascii=False, sort_keys=True, default=repr)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-class RunningAttempt:
-    """One provider that is being asked.
+class Settings:
+    """What a run goes by.
 
     Attributes:
-        provider, name, model, number: who is asked for what, and the how-manieth attempt this is.
-        content_started: whether any content has come.
+        policy: what follows a failure.
+        clock: time and chance.
+        deadlines: for providers that have none of their own.
+        health: the record over many runs, and who rests.
+        hedge_after: seconds without content, or a quantile as ``"p90"``, after which the next provider is asked beside.
+        budget: what may be spent.
+        prices: what tokens cost.
     """
 
-    def __init__(self, run: Run, provider: ProviderType, number: int) -> None:
-        self._run = run
-        self.provider = provider
-        self.name = provider_name(provider)
-        self.model = resolve_model(provider, run.request.model)
-        self.number = number
-        self.content_started = False
-        self.finish_reason: str | None = None
-
-    def messages(self) -> Messages:
-        """A copy for this provider, which may change it."""
-        copy: Messages = _copy(self._run.request.messages)
-        return copy
-
-    def options(self) -> dict[str, Any]:
-        """A copy for this provider, its own key taken out of a dict of keys."""
-        options: dict[str, Any] = _copy(self._run.request.options)
-        if isinstance(options.get("api_key"), dict):
-            parent = getattr(self.provider, "get_parent", None)
-            key = options.pop("api_key").get(parent() if callable(parent) else self.name)
-            if key:
-                options["api_key"] = key
-        if isinstance(options.get("api_key"), str):
-            remember_secret(options["api_key"])
-        return options
-
-    def start_content(self) -> FirstContent:
-        """Take note that the first content has come."""
-        self.content_started = True
-        return self._run.note(FirstContent(self.number, self._run.now()))
-
-    def event_of(self, chunk: Any) -> Event | None:
-        """What a chunk means for the answer; None where it means nothing."""
-        match chunk:
-            case str():
-                return TextDelta(self.number, str(chunk)) if chunk else None
-            case Reasoning():
-                return ReasoningDelta(self.number, chunk.text)
-            case Status():
-                return StatusChanged(self.number, chunk.text)
-            case ResponseInfo():
-                return self._run.note(ResponseIdentified(self.number, chunk.model, chunk.request_id, chunk.provider))
-            case Usage():
-                return self._run.note(UsageReported(self.number, chunk))
-            case FinishReason():
-                self.finish_reason = chunk.reason
-                return None
-            case Metadata() | BaseException() | None:
-                return None
-            case _:
-                return self._event_of_foreign(chunk)
-
-    def _event_of_foreign(self, chunk: Any) -> Event | None:
-        # gpt4free's chunk types are known by their names, so that its package need not be there.
-        match type(chunk).__name__:
-            case "Reasoning":
-                text = getattr(chunk, "token", None)
-                return ReasoningDelta(self.number, text) if text else None
-            case "FinishReason":
-                self.finish_reason = str(getattr(chunk, "reason", "")) or None
-                return None
-            case "Usage":
-                usage = Usage(getattr(chunk, "prompt_tokens", None), getattr(chunk, "completion_tokens", None))
-                return self._run.note(UsageReported(self.number, usage))
-            case "ProviderInfo":
-                return self._run.note(
-                    ResponseIdentified(self.number, getattr(chunk, "model", None), None, getattr(chunk, "name", None))
-                )
-        return TextDelta(self.number, str(chunk)) if is_content(chunk) and str(chunk) else None
-
-    def check_content(self) -> None:
-        """Raise `EmptyResponseError` if the stream has ended and nothing came."""
-        if not self.content_started:
-            raise EmptyResponseError("the answer has no content", provider=self.name, model=self.model or None)
+    policy: RetryPolicy
+    clock: Clock
+    health: Health
+    deadlines: Deadlines | None = None
+    hedge_after: float | str | None = None
+    budget: Budget | None = None
+    prices: PriceTable | None = None
 
 
 class Run:
     """One question on its way from provider to provider.
 
+    Whoever drives it asks for the `next_attempt`, tells what became of it by `succeeded`, `failed` or `cancelled`, and
+    calls `close` at the end. What has happened since it was last asked is in `news`.
+
     Args:
         request: what was asked.
         providers: whom to ask, in this order.
-        policy: what follows a failure.
-        clock: time and chance.
+        settings: what the run goes by.
+        takes_back: whether text that was given up can be taken back by whoever reads it.
     """
 
-    def __init__(self, request: Request, providers: Sequence[ProviderType], policy: RetryPolicy, clock: Clock) -> None:
+    def __init__(
+        self, request: Request, providers: Sequence[ProviderType], settings: Settings, *, takes_back: bool = True
+    ) -> None:
         self.request = request
-        self.attempt: RunningAttempt | None = None
-        self._queue = list(providers)
-        self._policy = policy
-        self._clock = clock
-        self._facts: list[Event] = []
-        self._tries = 0
+        self.settings = settings
+        self.text_so_far = ""
+        policy = settings.policy
+        if policy.on_break == "restart" and not takes_back:
+            policy = replace(policy, on_break="raise")
+        self.policy = policy
+        self.keeps_text = policy.on_break == "continue" or settings.budget is not None
+        self._queue = deque(Candidate(provider) for provider in providers)
+        self._later: list[Candidate] = []
+        self._open: list[RunningAttempt] = []
+        self._round = 1
         self._number = 0
-        self._begun = clock.monotonic()
+        self._somebody_was_asked = False
+        self._facts: list[Event] = []
+        self._news: list[Event] = []
+        self._observe = new_observer(stream=bool(request.options.get("stream")))
+        self._unobserved: set[int] = set()
+        self._begun = settings.clock.monotonic()
         names = tuple(provider_name(provider) for provider in providers)
-        self.started = RunStarted(clock.time(), names, request.model or "", request.sha256())
-        self._facts.append(self.started)
+        self.note(RunStarted(settings.clock.time(), names, request.model or "", request.sha256()))
 
     def now(self) -> float:
         """Seconds since the run started."""
-        return self._clock.monotonic() - self._begun
+        return self.settings.clock.monotonic() - self._begun
 
     def note(self, event: _Fact) -> _Fact:
-        """Keep a fact for the record of the run."""
+        """Keep a fact for the record of the run, and for `news`."""
+        self._news.append(event)
+        return self.record(event)
+
+    def record(self, event: _Fact) -> _Fact:
+        """Keep a fact for the record of the run alone."""
         self._facts.append(event)
+        if self._observe is not None and getattr(event, "attempt", None) not in self._unobserved:
+            self._observe(event)
         return event
 
-    def next_attempt(self) -> tuple[RunningAttempt, AttemptStarted] | None:
-        """The next provider to ask; None where there is nobody left."""
-        if not self._queue:
-            return None
-        self._number += 1
-        self._tries += 1
-        attempt = self.attempt = RunningAttempt(self, self._queue[0], self._number)
-        model = mask(attempt.model) or "its default model"
-        logger.debug("attempt %d: asking %s for %s", attempt.number, attempt.name, model)
-        return attempt, self.note(AttemptStarted(attempt.number, attempt.name, attempt.model, self.now()))
+    def news(self) -> list[Event]:
+        """The facts since this was last called."""
+        news, self._news = self._news, []
+        return news
+
+    def next_attempt(self) -> RunningAttempt | None:
+        """Ask the next provider; None where there is nobody left."""
+        while (candidate := self._next_candidate()) is not None:
+            attempt = self._begin(candidate)
+            if attempt is not None:
+                return attempt
+        return None
+
+    def has_another(self) -> bool:
+        """Whether somebody in this round has not been asked yet: whom a hedged run may ask beside the others."""
+        return bool(self._queue)
+
+    def first_content(self, attempt: RunningAttempt) -> FirstContent:
+        """Take note that the first content of an attempt has come."""
+        now = self.now()
+        self.settings.health.content_came(attempt.provider, now - attempt.started_at)
+        return self.note(FirstContent(attempt.number, now))
 
     def failed(self, attempt: RunningAttempt, exception: BaseException) -> AttemptFailed:
         """Take note of a failure and decide what follows."""
+        self._end(attempt)
         mask_exception(exception)
-        decision = self._policy.decide(
-            exception,
-            attempts_of_provider=self._tries,
-            content_started=attempt.content_started,
-            random=self._clock.random,
-        )
         logger.warning("attempt %d: %s failed: %s", attempt.number, attempt.name, describe(exception))
-        if decision.next_step != "retry":
-            self._queue.pop(0)
-            self._tries = 0
-            if not self._queue and decision.next_step == "fallback":
-                decision = Decision("stop")
-        if decision.next_step == "stop":
-            self._queue.clear()
-        return self.note(AttemptFailed(attempt.number, exception, decision.next_step, decision.wait_for, self.now()))
-
-    def succeeded(self, attempt: RunningAttempt) -> tuple[AttemptSucceeded, RunCompleted]:
-        """Take note that the answer is whole."""
+        self.settings.health.failed(attempt.provider, exception)
+        candidate = attempt.candidate
+        decision = self.policy.decide(
+            exception,
+            attempts_of_provider=candidate.tries,
+            content_started=attempt.content_started,
+            random=self.settings.clock.random,
+            this_round=self._round,
+        )
+        if self.policy.on_break == "continue" and attempt.content_started:
+            self.text_so_far += attempt.said()
         now = self.now()
-        return AttemptSucceeded(attempt.number, attempt.finish_reason, now), RunCompleted(now)
+        if decision.next_step == "retry":
+            candidate.ready_at = now + decision.wait_for
+            self._queue.appendleft(candidate)
+        elif decision.again_after is not None:
+            candidate.ready_at = now + decision.again_after
+            self._later.append(candidate)
+        elif decision.next_step == "stop":
+            self._queue.clear()
+            self._later.clear()
+        following = self._peek()
+        wait = 0.0
+        if following is None:
+            step: NextStep = "stop" if not self._open else "fallback"
+        else:
+            step = "continue" if self.text_so_far else "retry" if following is candidate else "fallback"
+            if following is candidate:
+                wait = decision.wait_for if decision.again_after is None else decision.again_after
+            elif not self._open and not self._rests(following):
+                wait = max(0.0, following.ready_at - now)
+        return self.note(AttemptFailed(attempt.number, exception, step, wait, now))
+
+    def cancelled(self, attempt: RunningAttempt, reason: str) -> None:
+        """Take note that a provider was given up because another one was quicker."""
+        self._end(attempt)
+        self.settings.health.abandoned(attempt.provider)
+        self.note(AttemptCancelled(attempt.number, reason, self.now()))
+
+    def succeeded(self, attempt: RunningAttempt) -> None:
+        """Take note that the answer is whole."""
+        self._end(attempt)
+        self.settings.health.succeeded(attempt.provider)
+        now = self.now()
+        self.note(AttemptSucceeded(attempt.number, attempt.finish_reason, now))
+        self.note(RunCompleted(now))
 
     def ended(self) -> RunFailed:
         """The fact that nobody answered, with the error that says so."""
         answer = fold(self._facts)
         error = answer.failure()
-        ended = RunFailed(error, self.now())
+        ended = self.note(RunFailed(error, self.now()))
         if isinstance(error, RetryProviderError):
             error.answer = answer.apply(ended)
         return ended
 
+    def close(self) -> None:
+        """The run is over, however it ended: attempts that are still open were stopped from outside."""
+        for attempt in list(self._open):
+            self._end(attempt)
+            self.settings.health.abandoned(attempt.provider)
+        if self._observe is not None:
+            self._observe.end(None)
 
-def _copy(value: Any) -> Any:
-    """Lists, dicts and tuples anew at every depth, everything else as it is."""
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return tuple(_copy(item) for item in value) if type(value) is tuple else value
+    def _peek(self) -> Candidate | None:
+        """Who is next, the next round begun where this one is over."""
+        if not self._queue and self._later and not self._open:
+            self._round += 1
+            for candidate in self._later:
+                candidate.tries = 0
+            self._queue.extend(sorted(self._later, key=lambda candidate: candidate.ready_at))
+            self._later.clear()
+        return self._queue[0] if self._queue else None
+
+    def _next_candidate(self) -> Candidate | None:
+        """Who is to be asked, of those who do not rest; where all rest, who wakes first."""
+        health = self.settings.health
+        while self._peek() is not None:
+            if not self._somebody_was_asked and all(self._rests(candidate) for candidate in self._queue):
+                first = min(self._queue, key=lambda candidate: health.of(candidate.provider, "").resting_for)
+                self._queue.remove(first)
+                health.may_ask(first.provider, anyway=True)
+                return first
+            candidate = self._queue.popleft()
+            may_ask, seconds = health.may_ask(candidate.provider)
+            if may_ask:
+                return candidate
+            self._skip(candidate, self._resting_error(candidate, seconds))
+        return None
+
+    def _rests(self, candidate: Candidate) -> bool:
+        return self.settings.health.of(candidate.provider, "").state != "ready"
+
+    def _resting_error(self, candidate: Candidate, seconds: float) -> RestingError:
+        name = provider_name(candidate.provider)
+        state = self.settings.health.of(candidate.provider, name)
+        rests = f"resting {seconds:.0f} s more" if seconds >= 1 else "resting, and another question is trying it now"
+        after = f", after {state.last_error}" if state.last_error else ""
+        return RestingError(f"skipped: {rests}{after}", provider=name)
+
+    def _skip(self, candidate: Candidate, exception: NotAskedError) -> None:
+        self._number += 1
+        name, model = provider_name(candidate.provider), resolve_model(candidate.provider, self.request.model)
+        logger.info("attempt %d: %s %s", self._number, name, exception)
+        self.note(AttemptSkipped(self._number, name, model, exception, self.now()))
+
+    def _begin(self, candidate: Candidate) -> RunningAttempt | None:
+        """Ask a provider, unless that would cost too much."""
+        attempt = RunningAttempt(self, candidate, self._number + 1)
+        self._count(attempt)
+        too_dear = self._too_dear(attempt)
+        if too_dear is not None:
+            self.settings.health.abandoned(attempt.provider)
+            self._skip(candidate, too_dear)
+            return None
+        self._number += 1
+        candidate.tries += 1
+        self._somebody_was_asked = True
+        self._open.append(attempt)
+        if getattr(attempt.provider, "observes_itself", False):  # its own attempts would be counted twice
+            self._unobserved.add(attempt.number)
+        model = mask(attempt.model) or "its default model"
+        logger.debug("attempt %d: asking %s for %s", attempt.number, attempt.name, model)
+        price = None if attempt.price is None else (attempt.price.prompt, attempt.price.completion)
+        self.note(
+            AttemptStarted(
+                attempt.number, attempt.name, attempt.model, attempt.started_at, attempt.prompt_tokens, price
+            )
+        )
+        return attempt
+
+    def _count(self, attempt: RunningAttempt) -> None:
+        if self.settings.prices is None and self.settings.budget is None:
+            return
+        attempt.prompt_tokens = estimate_prompt_tokens(attempt.messages())
+        if self.settings.prices is not None:
+            attempt.price = self.settings.prices.price(
+                attempt.name, attempt.model, prompt_tokens=attempt.prompt_tokens
+            )
+
+    def _too_dear(self, attempt: RunningAttempt) -> CostLimitError | None:
+        budget, price = self.settings.budget, attempt.price
+        if budget is None or budget.limit is None or price is None:
+            return None
+        longest = self.request.options.get("max_tokens")
+        usage = Usage(attempt.prompt_tokens, longest if isinstance(longest, int) else 0)
+        cost = price.cost(usage) or 0.0
+        if not cost or budget.spent + cost <= budget.limit:
+            return None
+        return CostLimitError(
+            f"skipped: asking it would cost about {dollars(cost)}, and {dollars(budget.spent)} of max_cost "
+            f"{dollars(budget.limit)} are spent",
+            provider=attempt.name,
+            model=attempt.model or None,
+        )
+
+    def _end(self, attempt: RunningAttempt) -> None:
+        self._open.remove(attempt)
+        budget = self.settings.budget
+        if budget is None or attempt.price is None:
+            return
+        usage = attempt.usage or Usage()
+        prompt = attempt.prompt_tokens if usage.prompt_tokens is None else usage.prompt_tokens
+        text = attempt.said()
+        completion = estimate_tokens(text) if usage.completion_tokens is None else usage.completion_tokens
+        budget.spend(attempt.price.cost(Usage(prompt, completion)) or 0.0)

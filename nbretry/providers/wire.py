@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import importlib
+import math
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
@@ -17,6 +19,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from nbretry.deadlines import Deadlines
 from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry.providers.base import BaseProvider, resolve_model
 from nbretry.providers.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
@@ -57,6 +60,7 @@ class Ask:
         parameters: everything else that goes into the request's body.
         extra: the SDK's own options for one request: ``extra_headers`` and ``extra_query``.
         timeout: seconds without anything new that are allowed.
+        deadlines: of the attempt that this request is, where whoever asks has some.
         sent: names of the parameters that were sent last.
     """
 
@@ -67,6 +71,7 @@ class Ask:
     parameters: dict[str, Any]
     extra: dict[str, Any]
     timeout: float
+    deadlines: Deadlines = Deadlines()  # noqa: RUF009 (frozen)
     sent: frozenset[str] = frozenset()
 
 
@@ -80,9 +85,12 @@ class SDKProvider(BaseProvider):
         name: the provider's name.
         timeout: seconds without anything new after which a request counts as failed.
         connect_timeout: seconds for a connection.
+        deadlines: limits of an attempt in a `RetryProvider`, in place of its own.
         key_variable: environment variable with the key; None for the service's own, or for an endpoint that needs none.
         client_options: further arguments for the SDK's clients.
     """
+
+    accepts_deadlines = True
 
     package: ClassVar[str]
     """Name of the SDK, of the extra that installs it and of the service that it is made for."""
@@ -104,6 +112,7 @@ class SDKProvider(BaseProvider):
         timeout: float,
         connect_timeout: float,
         key_variable: str | None,
+        deadlines: Deadlines | None,
         client_options: Mapping[str, Any],
     ) -> None:
         remember_secret(api_key)
@@ -115,6 +124,7 @@ class SDKProvider(BaseProvider):
         self.default_model = model or ""
         self.timeout = timeout
         self.connect_timeout = connect_timeout
+        self.deadlines = deadlines
         self.needs_auth = key_variable is not None
         self._base_url = base_url
         self._api_key = api_key
@@ -129,6 +139,12 @@ class SDKProvider(BaseProvider):
         if callable(self._base_url):
             return self._base_url()
         return self._base_url or os.environ.get(self.base_url_variable) or self.default_base_url
+
+    @property
+    def credentials(self) -> str:
+        """A hash of the endpoint and the key, by which a change of either is noticed; neither can be had from it."""
+        key = self._api_key or os.environ.get(self._key_variable or "") or ""
+        return hashlib.sha256(f"{self._base_url!r} {key}".encode()).hexdigest()
 
     def __repr__(self) -> str:
         shown = [f"name={self.name!r}"]
@@ -226,14 +242,20 @@ class SDKProvider(BaseProvider):
         given = {key: value for key, value in options.items() if value is not None and key not in _NOT_FOR_THE_ENDPOINT}
         url = self.base_url
         endpoint = Endpoint(url, self._key(given.pop("api_key", None), url))
+        deadlines = given.pop("deadlines", Deadlines())
         timeout = float(given.pop("timeout", self.timeout))
+        # Who asks gives up by these; here they end a read that nobody waits for any more.
+        timeout = max(filter(None, (deadlines.first_content, deadlines.idle)), default=timeout)
         extra: dict[str, Any] = {key: given.pop(key) for key in ("extra_headers", "extra_query") if key in given}
         given |= given.pop("extra_body", {})
-        return Ask(endpoint, resolve_model(self, model), messages, stream, given, extra, timeout)
+        return Ask(endpoint, resolve_model(self, model), messages, stream, given, extra, timeout, deadlines)
 
     def _timeout(self, ask: Ask) -> Any:
         """The timeouts of a request, as its HTTP library has them."""
-        return self._load().Timeout(ask.timeout, connect=min(self.connect_timeout, ask.timeout))
+        return self._load().Timeout(ask.timeout, connect=self._connect_timeout(ask))
+
+    def _connect_timeout(self, ask: Ask) -> float:
+        return min(self.connect_timeout, ask.timeout, ask.deadlines.connect or math.inf)
 
     def _key(self, given: str | None, url: str) -> str:
         key = given or self._api_key or os.environ.get(self._key_variable or "")
@@ -266,7 +288,7 @@ class SDKProvider(BaseProvider):
 
     def _translated(self, exception: Exception, ask: Ask, reader: AnswerReader) -> ProviderError | None:
         url = ask.endpoint.url
-        asked = Asked(self.name, ask.model, url, ask.timeout, min(self.connect_timeout, ask.timeout))
+        asked = Asked(self.name, ask.model, url, ask.timeout, self._connect_timeout(ask))
         error = translate(exception, asked, answering=reader.answering)
         if error is not None and error.request_id is None:
             error.request_id = reader.request_id

@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import TextIO
 
 from nbretry.answer import Answer
-from nbretry.events import AttemptFailed, Event, RunCancelled, RunCompleted, RunFailed, StatusChanged, TextDelta
+from nbretry.events import (
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptSkipped,
+    Event,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    StatusChanged,
+    TextDelta,
+)
 from nbretry.redaction import MaskedStream, mask
-from nbretry.renderers.report import attempt_line, seconds, summary
+from nbretry.renderers.report import attempt_line, summary
 
 __all__ = ["ConsoleRenderer"]
 
@@ -34,8 +44,14 @@ class ConsoleRenderer:
             case StatusChanged():
                 self._note(f"  … {answer.attempts[event.attempt - 1].path}: {event.text}")
             case AttemptFailed():
-                follows = f"; asked again in {seconds(event.wait_for)}" if event.next_step == "retry" else ""
-                self._note(f"  {attempt_line(answer.attempts[event.attempt - 1])}{follows}")
+                attempt = answer.attempts[event.attempt - 1]
+                self._note(f"  {attempt_line(attempt)}", in_between=attempt.contributed)
+                if attempt.given_up:
+                    self._write(
+                        f"──── {attempt.path} broke off: the text above is given up, what follows is new ────\n"
+                    )
+            case AttemptSkipped() | AttemptCancelled():
+                self._note(f"  {attempt_line(answer.attempts[event.attempt - 1])}", in_between=bool(answer.text))
             case RunCompleted() | RunFailed() | RunCancelled():
                 self._note(f"  {'✓' if isinstance(event, RunCompleted) else '■'} {summary(answer)}")
 
@@ -45,9 +61,12 @@ class ConsoleRenderer:
             self._out.flush()
             self._in_line = not text.endswith("\n")
 
-    def _note(self, line: str) -> None:
+    def _note(self, line: str, in_between: bool = False) -> None:
+        """Write a line about the run; ``in_between`` where the text goes on after it, and must not be broken by it."""
         self._write(self._text.flush())
-        if self._in_line:
+        if self._in_line and in_between:
+            self._err.write("\n")
+        elif self._in_line:
             self._out.write("\n")
             self._out.flush()
             self._in_line = False

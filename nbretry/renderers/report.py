@@ -10,12 +10,22 @@ from html import escape
 from urllib.parse import quote
 
 from nbretry.answer import Answer, Attempt
+from nbretry.errors import message_of
+from nbretry.providers.budget import dollars
 from nbretry.redaction import mask
+from nbretry.types import Usage
 
 __all__ = ["attempt_line", "report_html", "report_text", "seconds", "status_line", "summary"]
 
-_COLOURS = {"answered": "#2e9e5b", "failed": "#d4574e", "stopped": "#c98a1b", "running": "#4a86c8"}
-_SIGNS = {"answered": "✓", "failed": "✗", "stopped": "■", "running": "…"}
+_COLOURS = {
+    "answered": "#2e9e5b",
+    "failed": "#d4574e",
+    "stopped": "#c98a1b",
+    "running": "#4a86c8",
+    "skipped": "#888888",
+    "cancelled": "#888888",
+}
+_SIGNS = {"answered": "✓", "failed": "✗", "stopped": "■", "running": "…", "skipped": "–", "cancelled": "–"}
 _BAR_HEIGHT, _BAR_GAP, _PICTURE_WIDTH = 8, 5, 600
 
 
@@ -27,7 +37,7 @@ def seconds(value: float) -> str:
 
 
 def summary(answer: Answer) -> str:
-    """One line: who answered, model, time to the first token, total time, tokens, and how many failed before."""
+    """One line: who answered, model, time to the first token, total time, tokens, cost, and who failed before."""
     attempt = answer.attempt
     if attempt is None:
         return "nobody was asked"
@@ -37,20 +47,25 @@ def summary(answer: Answer) -> str:
     elif answer.state == "stopped":
         parts.append(f"stopped · {attempt.path}")
     else:
-        parts.append(attempt.path)
+        parts.append(answer.provider or attempt.path)
     if answer.state != "failed" and attempt.model:
         parts.append(attempt.model)
     if answer.time_to_first_content is not None:
         parts.append(f"first token {seconds(answer.time_to_first_content)}")
     if answer.duration is not None:
         parts.append(f"total {seconds(answer.duration)}")
-    if answer.usage is not None and answer.usage.completion_tokens is not None:
-        parts.append(_tokens(answer.usage.completion_tokens))
+    if answer.provider is not None and _tokens(answer.usage):
+        parts.append(_tokens(answer.usage))
+    if answer.cost:
+        parts.append(dollars(answer.cost, estimated=answer.cost_estimated))
     names = list(dict.fromkeys(a.provider for a in answer.attempts if a.state == "failed"))
     if answer.provider is not None and attempt.provider in names:
         names.remove(attempt.provider)
     if names:
         parts.append(f"failed: {', '.join(names)}")
+    skipped = list(dict.fromkeys(a.provider for a in answer.attempts if a.state == "skipped"))
+    if skipped:
+        parts.append(f"skipped: {', '.join(skipped)}")
     return mask(" · ".join(parts))
 
 
@@ -60,6 +75,10 @@ def status_line(answer: Answer) -> str:
     if attempt is None:
         return f"asking {answer.providers[0]} …" if answer.providers else "asking …"
     failed = [f"✗ {a.provider}: {a.error}" for a in answer.attempts if a.state == "failed"]
+    failed += [f"– {a.provider}: {_why_skipped(a)}" for a in answer.attempts if a.state == "skipped"]
+    running = [a for a in answer.attempts if a.state == "running"]
+    if len(running) > 1:
+        return mask("\n".join([*failed, f"asking {' and '.join(a.provider for a in running)} …"]))
     now = f"asking {attempt.provider} …" if not attempt.status else f"{attempt.provider}: {attempt.status} …"
     if attempt.state == "failed" and attempt.wait_for:
         now = f"waiting {seconds(attempt.wait_for)} …"
@@ -76,8 +95,10 @@ def attempt_line(attempt: Attempt) -> str:
         parts.append(f"first token {seconds(attempt.time_to_first_content)}")
     if attempt.duration is not None:
         parts.append(seconds(attempt.duration))
-    if attempt.usage is not None and attempt.usage.completion_tokens is not None:
-        parts.append(_tokens(attempt.usage.completion_tokens))
+    if _tokens(attempt.usage):
+        parts.append(_tokens(attempt.usage))
+    if attempt.cost:
+        parts.append(dollars(attempt.cost, estimated=attempt.cost_estimated))
     return mask(" · ".join(parts))
 
 
@@ -100,7 +121,7 @@ def report_html(answer: Answer) -> str:
 
 
 def _table(answer: Answer) -> str:
-    heads = ("", "Provider", "Model", "Result", "Asked at", "First token", "Took", "Tokens")
+    heads = ("", "Provider", "Model", "Result", "Asked at", "First token", "Took", "Tokens", "Cost")
     rows = [_cells(attempt) for attempt in answer.attempts]
     shown = [column for column in range(len(heads)) if any(row[column] for row in rows)]
     head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{heads[column]}</th>' for column in shown)
@@ -121,7 +142,9 @@ def _cell(column: int, value: str) -> str:
 
 
 def _cells(attempt: Attempt) -> tuple[str, ...]:
-    tokens = attempt.usage.completion_tokens if attempt.usage else None
+    usage = attempt.usage
+    tokens = usage.completion_tokens if usage else None
+    estimated = usage is not None and usage.estimated
     sign = f'<span style="color:{_COLOURS[attempt.state]}">{_SIGNS[attempt.state]}</span>'
     result = f"{sign} {escape(mask(_outcome(attempt)))}"
     if attempt.given_up and attempt.state == "failed":
@@ -134,7 +157,8 @@ def _cells(attempt: Attempt) -> tuple[str, ...]:
         seconds(attempt.started),
         "" if attempt.time_to_first_content is None else seconds(attempt.time_to_first_content),
         "" if attempt.duration is None else seconds(attempt.duration),
-        "" if tokens is None else str(tokens),
+        "" if tokens is None or (estimated and not tokens) else f"{'≈ ' if estimated else ''}{tokens}",
+        dollars(attempt.cost, estimated=attempt.cost_estimated) if attempt.cost else "",
     )
 
 
@@ -185,10 +209,24 @@ def _outcome(attempt: Attempt) -> str:
             return "stopped" if attempt.first_content is None else "stopped while it answered"
         case "failed":
             follows = f", asked again after {seconds(attempt.wait_for)}" if attempt.next_step == "retry" else ""
+            if attempt.contributed:
+                follows = ", the next one went on from its text"
             return f"{' '.join((attempt.error or 'failed').split())}{follows}"
+        case "skipped":
+            return _why_skipped(attempt)
+        case "cancelled":
+            return f"cancelled: {attempt.status}"
         case _:
             return attempt.status or "asked"
 
 
-def _tokens(count: int) -> str:
-    return "1 token" if count == 1 else f"{count} tokens"
+def _why_skipped(attempt: Attempt) -> str:
+    return message_of(attempt.exception) if attempt.exception is not None else "skipped"
+
+
+def _tokens(usage: Usage | None) -> str:
+    """The tokens of an answer in words; nothing where they are not known, or an estimate of none."""
+    if usage is None or usage.completion_tokens is None or (usage.estimated and not usage.completion_tokens):
+        return ""
+    count = "1 token" if usage.completion_tokens == 1 else f"{usage.completion_tokens} tokens"
+    return f"≈ {count}" if usage.estimated else count

@@ -26,6 +26,8 @@ from nbretry.providers import ScriptedProvider
 good = ScriptedProvider.words("The sky is blue.", name="good", model="sky-1")
 refusing = ScriptedProvider("503 message='overloaded, your key sk-0123456789abcdefghij'", name="refusing")
 breaking = ScriptedProvider("'half an ans' cut", name="breaking")
+finishing = ScriptedProvider("'wer'", name="finishing")
+badkey = ScriptedProvider("401", name="badkey")
 endless = ScriptedProvider("'word ' 'word ' hang", name="endless")
 steering = ScriptedProvider([["a\\x1b[2Jb", "\\ud800c"]], name="steering")
 flood = ScriptedProvider([["0123456789" * 100] * 2000], name="flood", delay=0.001)
@@ -35,7 +37,7 @@ class Echo:
         yield repr((model, [message["content"] for message in messages], options))
 echo = Echo()
 """
-NAMES = ("good", "refusing", "breaking", "endless", "steering", "flood", "echo")
+NAMES = ("good", "refusing", "breaking", "finishing", "badkey", "endless", "steering", "flood", "echo")
 
 
 @pytest.fixture(scope="module")
@@ -84,19 +86,36 @@ def test_answer_and_attempts_go_to_different_streams(run: Run) -> None:
 
 
 def test_nobody_answers(run: Run) -> None:
-    """Where everyone fails the status is 1, standard output is empty, and each failure is told once."""
-    ran = run("ask", "Why?", "-p", "refusing,refusing")
+    """Where everyone fails, in the second round too, the status is 1 and each failure is told once."""
+    ran = run("ask", "Why?", "-p", "refusing,badkey")
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr.count("✗ refusing") == 2
+    heads = [line.split(" · ")[0] for line in ran.stderr.splitlines()]
+    assert heads == ["  ✗ refusing", "  ✗ badkey", "  ✗ refusing", "  ■ nobody answered"]
     assert "nobody answered" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
 def test_answer_breaks_off(run: Run) -> None:
-    """Where the answer breaks off the status is 1, and the partial text stays, without anybody else's behind it."""
-    ran = run("ask", "Why?", "-p", "breaking,good")
+    """With ``--on-break raise`` an answer that breaks off has the status 1, and nobody else's text behind it."""
+    ran = run("ask", "Why?", "-p", "breaking,good", "--on-break", "raise")
     assert (ran.returncode, ran.stdout) == (1, "half an ans\n")
     assert "breaking broke off" in ran.stderr
+
+
+def test_answer_begins_anew(run: Run) -> None:
+    """Where the answer breaks off the next one starts from the start, below a line that says so."""
+    ran = run("ask", "Why?", "-p", "breaking,good")
+    assert ran.returncode == 0
+    given_up, divider, answer = ran.stdout.splitlines()
+    assert (given_up, answer) == ("half an ans", "The sky is blue.")
+    assert divider.startswith("──── breaking broke off: the text above is given up")
+
+
+def test_answer_goes_on(run: Run) -> None:
+    """With ``--on-break continue`` the next provider goes on from the text so far, and it comes out in one piece."""
+    ran = run("ask", "Why?", "-p", "breaking,finishing", "--on-break", "continue")
+    assert (ran.returncode, ran.stdout) == (0, "half an answer\n")
+    assert "✓ breaking + finishing" in ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -184,13 +184,13 @@ def test_read_ahead_is_bounded_for_synchronous_code() -> None:
     source = Source()
     chunks = bridge.as_iterator(source.asynchronous())
     next(chunks)
-    assert wait_until(lambda: source.read > bridge._READ_AHEAD)
+    assert wait_until(lambda: source.read > bridge.READ_AHEAD)
     time.sleep(0.01)
-    assert source.read == bridge._READ_AHEAD + 1
-    for _ in range(10 * bridge._READ_AHEAD):
+    assert source.read == bridge.READ_AHEAD + 1
+    for _ in range(10 * bridge.READ_AHEAD):
         next(chunks)
     time.sleep(0.01)
-    assert source.read <= 12 * bridge._READ_AHEAD
+    assert source.read <= 12 * bridge.READ_AHEAD
     bridge.close(chunks)
 
 
@@ -201,9 +201,9 @@ def test_read_ahead_is_bounded_in_the_loop() -> None:
     async def main() -> None:
         chunks = bridge.iterate_in_thread(source.sync)
         await anext(chunks)
-        assert wait_until(lambda: source.read > bridge._READ_AHEAD)
+        assert wait_until(lambda: source.read > bridge.READ_AHEAD)
         await asyncio.sleep(0.01)
-        assert source.read <= bridge._READ_AHEAD + 2
+        assert source.read <= bridge.READ_AHEAD + 2
         await bridge.aclose(chunks)
 
     in_loop(main)

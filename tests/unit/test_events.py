@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 
 from nbretry import events
 from nbretry.errors import RateLimitError, RecordedError, RetryProviderError
-from nbretry.events import AttemptFailed, Event, RunFailed, RunStarted, TextDelta, UsageReported, from_json, to_json
+from nbretry.events import (
+    AttemptFailed,
+    AttemptSkipped,
+    Event,
+    RunFailed,
+    RunStarted,
+    TextDelta,
+    UsageReported,
+    from_json,
+    to_json,
+)
 from nbretry.types import Usage
 
 KINDS: tuple[Any, ...] = get_args(Event)
@@ -34,7 +44,9 @@ st.register_type_strategy(
         retry_after=st.none() | st.floats(0, 1e6),
     ),
 )
-st.register_type_strategy(Usage, st.builds(Usage, st.none() | st.integers(0), st.none() | st.integers(0)))
+st.register_type_strategy(
+    Usage, st.builds(Usage, st.none() | st.integers(0), st.none() | st.integers(0), st.booleans())
+)
 
 
 def any_event(kind: Any) -> st.SearchStrategy[Any]:
@@ -45,6 +57,8 @@ def any_event(kind: Any) -> st.SearchStrategy[Any]:
         if hint is float
         else st.text(st.characters(codec="utf-8", exclude_characters="-_./:@"))
         if hint is str
+        else st.none() | st.tuples(st.floats(0, 1e3), st.floats(0, 1e3))
+        if name == "price"
         else st.from_type(hint)
         for name, hint in hints.items()
     }
@@ -63,7 +77,7 @@ def test_every_event_comes_back_from_json(kind: Any, data: st.DataObject) -> Non
     event = data.draw(any_event(kind))
     back = from_json(json.loads(json.dumps(to_json(event))))
     assert same(back, event)
-    if not isinstance(event, AttemptFailed | RunFailed):
+    if not isinstance(event, AttemptFailed | AttemptSkipped | RunFailed):
         assert back == event
 
 

@@ -20,6 +20,7 @@ HEAVY = (
     "httpx",
     "httpx2",
     "aiohttp",
+    "genai_prices",
     "requests",
     "pydantic",
     "xllamacpp",

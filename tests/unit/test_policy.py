@@ -45,9 +45,10 @@ def response(status: int | None = None, **headers: Any) -> SimpleNamespace:
     return SimpleNamespace(status_code=status, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
 
-PASSING, LIMITED, UNFIT, WRONG = (
+PASSING, LIMITED, KEY, UNFIT, WRONG = (
     FailureKind.PASSING,
     FailureKind.RATE_LIMITED,
+    FailureKind.KEY_REFUSED,
     FailureKind.PROVIDER_UNFIT,
     FailureKind.REQUEST_WRONG,
 )
@@ -64,14 +65,15 @@ TABLE = [
     (ValueError("no"), PASSING, "retry", "fallback"),
     (TimeoutError(), PASSING, "retry", "fallback"),
     (RateLimitError("no", status_code=429), LIMITED, "retry", "fallback"),
-    (AuthenticationError("no", status_code=401), UNFIT, "fallback", "fallback"),
+    (AuthenticationError("no", status_code=401), KEY, "fallback", "fallback"),
+    (PermissionDeniedError("no", status_code=402), KEY, "fallback", "fallback"),
     (PermissionDeniedError("no", status_code=403), UNFIT, "fallback", "fallback"),
     (NotFoundError("no", status_code=404), UNFIT, "fallback", "fallback"),
     (ContextLengthError("no", status_code=400), UNFIT, "fallback", "fallback"),
     (RetryNoProviderError("no"), UNFIT, "fallback", "fallback"),
     (BadRequestError("no", status_code=400), WRONG, "stop", "stop"),
     (Foreign(status_code=500), PASSING, "retry", "fallback"),
-    (Foreign(status=401), UNFIT, "fallback", "fallback"),
+    (Foreign(status=401), KEY, "fallback", "fallback"),
     (Foreign(code=429), LIMITED, "retry", "fallback"),
     (Foreign(http_status=404), UNFIT, "fallback", "fallback"),
     (Foreign(response=response(403)), UNFIT, "fallback", "fallback"),

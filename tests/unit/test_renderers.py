@@ -206,7 +206,9 @@ def test_terminal_parts_a_given_up_text_from_the_answer() -> None:
     """A text that was given up has the failure on a line of its own behind it, before the next one's text."""
     begun = (FirstContent(1, 0.1), TextDelta(1, "half an"))
     _, _, both = painted(FAILED[0], *begun, FAILED[1], *ANSWERED)
-    assert [line.split(" · ")[0] for line in both.splitlines()] == ["half an", "  ✗ first", "An answer.", "  ✓ second"]
+    lines = [line.split(" · ")[0] for line in both.splitlines()]
+    divider = "──── first broke off: the text above is given up, what follows is new ────"
+    assert lines == ["half an", "  ✗ first", divider, "An answer.", "  ✓ second"]
 
 
 def test_terminal_is_not_steered_by_a_stranger() -> None:

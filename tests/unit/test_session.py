@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from providers import VirtualClock
 
 import nbretry
 from nbretry.answer import Answer
@@ -183,11 +184,15 @@ def test_every_event_is_painted_and_the_answer_kept(session: Session) -> None:
 
 def test_failed_question_is_kept_with_its_answer(session: Session) -> None:
     """Where nobody answers, the error carries the answer with every attempt, and the session keeps it."""
-    _, answer, failure = asked(session, Question("Why?", [ScriptedProvider("503"), ScriptedProvider("'half' cut")]))
+    session.clock = clock = VirtualClock()
+    providers = [ScriptedProvider("503", name="a"), ScriptedProvider("'half' cut", name="b")]
+    _, answer, failure = asked(session, Question("Why?", providers))
     assert isinstance(failure, RetryProviderError)
     assert answer is not None
     assert failure.answer is answer
-    assert (answer.state, answer.text, len(answer.attempts)) == ("failed", "half", 2)
+    assert (answer.state, answer.text) == ("failed", "half")
+    assert [attempt.provider for attempt in answer.attempts] == ["a", "b", "a", "b"]
+    assert clock.waits == [0.5], "the second round waits, and the first does not"
     assert list(session.answers) == [answer]
 
 

@@ -1,0 +1,69 @@
+"""How long to wait for a provider: limits that mean content, which keep-alives and empty chunks do not move."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from nbretry.errors import ConfigError
+
+__all__ = ["Deadlines"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Limits of one attempt, in seconds; None where there is none.
+
+    Content is text of the answer. A model's reasoning, and what a provider says that it is doing, count as signs of
+    life for ``first_content`` and ``idle`` as well, as a model may think for minutes before its first word. Comments
+    that keep a connection alive, empty chunks and metadata do not.
+
+    Attributes:
+        connect: for the connection, where the provider knows when it has one: those over HTTP do.
+        first_content: from asking to the first content.
+        idle: from one content to the next.
+        total: for the whole attempt.
+
+    Raises:
+        ConfigError: a limit is not a number of seconds above 0.
+    """
+
+    connect: float | None = None
+    first_content: float | None = None
+    idle: float | None = None
+    total: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ConfigError(
+                    f"the deadline {field.name} is {value!r}, and should be a number of seconds above 0, or None"
+                )
+
+    def __bool__(self) -> bool:
+        """Whether there is any limit."""
+        return any(getattr(self, field.name) is not None for field in fields(self))
+
+    def or_else(self, defaults: Deadlines | None) -> Deadlines:
+        """These limits, and where there is none, that of the defaults."""
+        if defaults is None:
+            return self
+        names = [field.name for field in fields(self)]
+        own = {name: getattr(self, name) for name in names}
+        return Deadlines(**{name: getattr(defaults, name) if own[name] is None else own[name] for name in names})
+
+    def message(self, name: str) -> str:
+        """What is said when a limit has passed."""
+        seconds = f"{getattr(self, name):g} s"
+        match name:
+            case "first_content":
+                return f"no content came within {seconds}"
+            case "idle":
+                return f"nothing more came for {seconds} in the middle of the answer"
+            case "total":
+                return f"the answer was not complete within {seconds}"
+            case _:
+                return f"there was no connection within {seconds}"

@@ -1,0 +1,48 @@
+"""What may be spent, and what has been."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+from nbretry.errors import ConfigError
+
+__all__ = ["Budget", "dollars"]
+
+
+class Budget:
+    """A sum that runs share. Any thread may use it.
+
+    Args:
+        limit: US dollars; None where nothing limits them.
+
+    Attributes:
+        limit: as given.
+        spent: US dollars so far, estimates included.
+
+    Raises:
+        ConfigError: the limit is no amount of money.
+    """
+
+    def __init__(self, limit: float | None = None) -> None:
+        if limit is not None and not limit >= 0:
+            raise ConfigError(f"max_cost is {limit!r}, and should be an amount of US dollars from 0")
+        self.limit = limit
+        self.spent = 0.0
+        self._lock = threading.Lock()
+
+    def spend(self, amount: float) -> None:
+        """Add to what is spent, US dollars."""
+        with self._lock:
+            self.spent += amount
+
+
+def dollars(value: float, *, estimated: bool = False) -> str:
+    """An amount of money in the fewest digits that tell something: ``$1.20``, ``$0.0034``, and ``≈`` of an estimate."""
+    sign = "≈ " if estimated else ""
+    if value == 0:
+        return f"{sign}$0"
+    if value < 1e-6:
+        return f"{sign}< $0.000001"
+    digits = 2 if value >= 0.0995 else 1 - math.floor(math.log10(value))  # two that are not 0
+    return f"{sign}${value:.{digits}f}"
