@@ -110,14 +110,14 @@ class AnthropicProvider(SDKProvider):
         )
 
     def _reader(self, ask: Ask) -> AnswerReader:
-        return _MessagesReader(ask.timeout, ask.deadlines)
+        return _MessagesReader(ask.timeout)
 
 
 class _MessagesReader(AnswerReader):
     """Reads ``message_start`` to ``message_stop`` events, and a ``message``."""
 
-    def __init__(self, timeout: float, deadlines: Deadlines) -> None:
-        super().__init__(timeout, deadlines)
+    def __init__(self, timeout: float) -> None:
+        super().__init__(timeout)
         self._prompt_tokens: int | None = None
         self._completion_tokens: int | None = None
         self._finish_reason: str | None = None

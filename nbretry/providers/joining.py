@@ -13,10 +13,10 @@ _INSTRUCTION = (
     "next, do not repeat any of it, and do not comment on the interruption."
 )
 _CERTAIN = 8
-"""Characters of overlap that are no coincidence wherever they stand."""
+"""Letters of overlap that are no coincidence wherever they stand."""
 
 _WORD = 3
-"""Characters of overlap that are no coincidence where they are whole words."""
+"""Letters of overlap that are no coincidence where they are whole words."""
 
 
 def messages_to_continue(provider: ProviderType, model: str, messages: Messages, text: str) -> Messages:
@@ -38,7 +38,7 @@ def messages_to_continue(provider: ProviderType, model: str, messages: Messages,
 class Continuation:
     """Trims from the beginning of a text what repeats the end of another.
 
-    An overlap is what the text so far ends with and the new one begins with: at least eight characters of it, whole
+    An overlap is what the text so far ends with and the new one begins with: at least eight letters of it, whole
     words of at least three, or all of the text so far. What may still be the beginning of one is held.
 
     Args:
@@ -79,9 +79,10 @@ class Continuation:
         return 0
 
     def _is_no_coincidence(self, held: str, length: int) -> bool:
-        if length >= _CERTAIN or length == len(self._text):
-            return True
         overlap = held[:length]
+        ideographs = sum(character >= "\u2e80" for character in overlap)  # one of them is about a word
+        if length + (_WORD - 1) * ideographs >= _CERTAIN or length == len(self._text):
+            return True
         begins = not (self._text[-length - 1].isalnum() and overlap[0].isalnum())
         ends = not (overlap[-1].isalnum() and held[length : length + 1].isalnum())
         return begins and ends and len(overlap.strip()) >= _WORD

@@ -100,7 +100,7 @@ class OpenAIProvider(SDKProvider):
         )
 
     def _reader(self, ask: Ask) -> AnswerReader:
-        return _ChatReader(ask.timeout, ask.deadlines)
+        return _ChatReader(ask.timeout)
 
     def _adapt(self, ask: Ask, error: ProviderError) -> bool:
         if not isinstance(error, BadRequestError):
@@ -119,8 +119,8 @@ class OpenAIProvider(SDKProvider):
 class _ChatReader(AnswerReader):
     """Reads ``chat.completion.chunk`` events, and a ``chat.completion``."""
 
-    def __init__(self, timeout: float, deadlines: Deadlines) -> None:
-        super().__init__(timeout, deadlines)
+    def __init__(self, timeout: float) -> None:
+        super().__init__(timeout)
         self._usage: Usage | None = None
         self._finish_reason: str | None = None
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from nbretry.deadlines import Deadlines
 from nbretry.errors import APITimeoutError, ProviderError, StreamInterruptedError
 from nbretry.providers.sse import EventDecoder
 from nbretry.providers.translate import one_line
@@ -21,8 +20,7 @@ class AnswerReader:
 
     Args:
         timeout: seconds without an event after which the answer counts as hanging. Comments that only keep the
-            connection alive are no events.
-        deadlines: where there are some, an answer whose events bring no content for so long counts as hanging, too.
+            connection alive are no events, and neither are events that bring nothing.
 
     Attributes:
         answering: whether the response has begun.
@@ -30,7 +28,7 @@ class AnswerReader:
         done: whether nothing more will come.
     """
 
-    def __init__(self, timeout: float, deadlines: Deadlines = Deadlines()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, timeout: float) -> None:
         self.answering = False
         self.finished = False
         self.done = False
@@ -41,8 +39,7 @@ class AnswerReader:
         self._told = False
         self._failure: ProviderError | None = None
         self._events = 0
-        self._last_event = self._last_chunk = time.monotonic()
-        self._wants_content = deadlines.first_content is not None or deadlines.idle is not None
+        self._last_news = time.monotonic()
 
     def begin(self, headers: Mapping[str, str]) -> None:
         """Take note of the response's headers.
@@ -52,7 +49,7 @@ class AnswerReader:
         """
         self.answering = True
         self.request_id = headers.get("x-request-id") or headers.get("request-id")
-        self._last_event = time.monotonic()
+        self._last_news = time.monotonic()
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind in ("text/html", "application/xhtml+xml"):
             raise StreamInterruptedError(
@@ -71,19 +68,20 @@ class AnswerReader:
         """
         if self._body is not None:
             self._body.append(data)
+            if data.isspace():  # a server that keeps a connection alive before its JSON
+                self._check_time("nothing but blank lines")
             return []
         events = self._decoder.feed(data)
-        if not events:
-            if time.monotonic() - self._last_event > self._timeout:
-                raise APITimeoutError(f"nothing but keep-alive comments came for {self._timeout:g} s")
-            return events
-        self._last_event = time.monotonic()
         chunks = self._chunks(events)
-        if chunks:
-            self._last_chunk = self._last_event
-        elif self._wants_content and self._last_event - self._last_chunk > self._timeout:
-            raise APITimeoutError(f"nothing but empty events came for {self._timeout:g} s")
+        if chunks or self.done:
+            self._last_news = time.monotonic()
+        else:
+            self._check_time("nothing but empty events" if events else "nothing but keep-alive comments")
         return chunks
+
+    def _check_time(self, what_came: str) -> None:
+        if time.monotonic() - self._last_news > self._timeout:
+            raise APITimeoutError(f"{what_came} came for {self._timeout:g} s")
 
     def end(self) -> list[Any]:
         """The last chunks, after the last byte.

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbretry.errors import (
+    APIConnectionError,
     APITimeoutError,
     ConfigError,
     EmptyResponseError,
@@ -21,7 +22,18 @@ from nbretry.errors import (
     StreamInterruptedError,
 )
 from nbretry.providers import RetryProvider, ScriptedProvider
-from nbretry.providers.scripted import Cut, Delay, Hang, Refusal, WrongJSON, parse_script
+from nbretry.providers.script import (
+    Cut,
+    Delay,
+    End,
+    Hang,
+    Headers,
+    KeepAlive,
+    Refusal,
+    Reset,
+    WrongJSON,
+    parse_script,
+)
 from nbretry.types import FinishReason, Reasoning, ResponseInfo, Usage
 
 QUESTION = [{"role": "user", "content": "What is it?"}]
@@ -130,6 +142,41 @@ def test_plays_as_objects(ask: Ask) -> None:
         ask(provider)
 
 
+@both_ways
+def test_faults_of_a_wire(ask: Ask) -> None:
+    """What a wire can do is here what a provider over it makes of that, before an answer has begun and after."""
+    provider = ScriptedProvider("reset, 'a' reset, headers reset, 'a' end, 'a' 503 message='busy'")
+    with pytest.raises(APIConnectionError, match="before an answer comes"):
+        ask(provider)
+    for _ in range(2):
+        with pytest.raises(StreamInterruptedError, match="resets the connection here"):
+            ask(provider)
+    with pytest.raises(StreamInterruptedError, match="without saying that the answer is complete"):
+        ask(provider)
+    with pytest.raises(ServerError, match="busy"):
+        ask(provider)
+
+
+@both_ways
+def test_headers_tell_who_answers(ask: Ask) -> None:
+    """Headers tell who answers before the wait for its text, and are no chunk of the answer."""
+    clock = FakeClock()
+    provider = ScriptedProvider("headers delay=1 'a'", clock=clock)
+    assert [type(chunk) for chunk in ask(provider)] == [ResponseInfo, str, FinishReason]
+    assert clock.waited == [1.0]
+
+
+@both_ways
+def test_the_order_without_a_stream(ask: Ask) -> None:
+    """Without a stream the reasoning comes before the text, as services do, and nothing comes of a failing play."""
+    chunks = ask(ScriptedProvider("reasoning='hm' 'a' 'b' finish=length"), stream=False)
+    assert chunks[1:] == [Reasoning("hm"), "ab", FinishReason("length")]
+    heard: list[Any] = []
+    with pytest.raises(APIConnectionError):
+        heard.extend(ScriptedProvider("reasoning='hm' 'a' reset").stream_chunks("", QUESTION, stream=False))
+    assert heard == []
+
+
 def test_calls_are_recorded() -> None:
     """Each call is kept with its model, messages and options."""
     provider = ScriptedProvider()
@@ -138,9 +185,10 @@ def test_calls_are_recorded() -> None:
     assert (call.model, call.messages, call.options) == ("m", QUESTION, {"stream": True, "temperature": 0.5})
 
 
-def test_a_hang_ends_when_it_is_cancelled() -> None:
+@pytest.mark.parametrize("script", ["'a' hang", "headers hang", "keepalive"])
+def test_a_hang_ends_when_it_is_cancelled(script: str) -> None:
     """In an event loop a hang lasts until the task is cancelled, and then the stream counts as closed."""
-    provider = ScriptedProvider("'a' hang")
+    provider = ScriptedProvider(script)
 
     async def main() -> None:
         task = asyncio.create_task(provider.create_async("", QUESTION))
@@ -155,11 +203,12 @@ def test_a_hang_ends_when_it_is_cancelled() -> None:
 
 
 def test_a_hang_without_a_loop_is_bounded_by_the_clock() -> None:
-    """Without an event loop a hang lasts an hour of the clock, and is then a timeout."""
+    """Without an event loop a hang lasts an hour of the clock, kept alive or not, and is then a timeout."""
     clock = FakeClock()
-    with pytest.raises(APITimeoutError):
-        ask_sync(ScriptedProvider("hang", clock=clock))
-    assert clock.waited == [3600.0]
+    for script in ("hang", "keepalive"):
+        with pytest.raises(APITimeoutError):
+            ask_sync(ScriptedProvider(script, clock=clock))
+    assert clock.waited == [3600.0, 3600.0]
 
 
 def test_closing_in_the_middle_is_counted() -> None:
@@ -200,6 +249,8 @@ def test_through_a_retry_provider() -> None:
         ("500 , cut,hang", [[Refusal(500)], [Cut()], [Hang()]]),
         ("429 retry-after=0.5 message='slow, please'", [[Refusal(429, 0.5, "slow, please")]]),
         (r"""'it\'s\n' "a 'b', c" badjson""", [["it's\n", "a 'b', c", WrongJSON()]]),
+        ("headers reset, 'a' end, keepalive", [[Headers(), Reset()], ["a", End()], [KeepAlive()]]),
+        ("503 retry-after-date=9", [[Refusal(503, 9.0, as_date=True)]]),
         ("OK, Delay=1 finish=length", [["All is well."], [Delay(1.0), FinishReason("length")]]),
     ],
 )
@@ -218,6 +269,8 @@ def test_the_grammar(script: str, plays: list[list[Any]]) -> None:
         ("retry=2", "unknown step 'retry=2'; did you mean retry-after=2?"),
         ("500 retry-after=soon", "unknown step 'retry-after=soon'; did you mean retry-after=2?"),
         ("delay=-1", "unknown step 'delay=-1'; did you mean delay=0.1?"),
+        ("'a' retry-after-date=2", "belongs after a status, as in '429 retry-after-date=2'"),
+        ("keep-alive", "unknown step 'keep-alive'; did you mean keepalive?"),
         ("retry-after=2", "belongs after a status, as in '429 retry-after=2'"),
         ("xyzzy", "known are ok, 'text', 429"),
         ("'open", 'unknown step "\'open"'),
