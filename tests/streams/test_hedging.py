@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from providers import HELLO, listen_sync
-from virtual_time import LoopClock, Timed, run_virtually
+from virtual_time import LoopClock, Timed, answer_or_what_there_is, run_virtually
 
 from nbretry.answer import Answer
 from nbretry.deadlines import Deadlines
-from nbretry.errors import BadRequestError, ConfigError, RetryProviderError, ServerError, StreamInterruptedError
+from nbretry.errors import BadRequestError, ConfigError, ServerError, StreamInterruptedError
 from nbretry.policy import RetryPolicy
 from nbretry.providers import RetryProvider, ScriptedProvider
 from nbretry.providers.hedging import check_hedge_after
@@ -23,11 +23,7 @@ DOWN = ServerError("down", status_code=503)
 def ask(*providers: Any, hedge_after: Any = 2.0, **settings: Any) -> Answer:
     async def main() -> Answer:
         chain = RetryProvider(providers, False, hedge_after=hedge_after, clock=LoopClock(), **settings)
-        try:
-            return await chain.answer("", HELLO)
-        except RetryProviderError as error:
-            assert error.answer is not None
-            return error.answer
+        return await answer_or_what_there_is(chain)
 
     answer: Answer = run_virtually(main())
     return answer
@@ -112,7 +108,10 @@ def test_deadlines_hold_for_each() -> None:
     """Each of those that are asked side by side has its own deadline."""
     answer = ask(Timed("a", [99, "x"]), Timed("b", [99, "x"]), deadlines=Deadlines(first_content=5))
     ends = [(attempt.ended, attempt.error) for attempt in answer.attempts]
-    assert ends == [(5.0, "APITimeoutError: no content came within 5 s"), (7.0, "APITimeoutError: no content came within 5 s")]
+    assert ends == [
+        (5.0, "APITimeoutError: no content came within 5 s"),
+        (7.0, "APITimeoutError: no content came within 5 s"),
+    ]
 
 
 def test_a_winner_that_dies() -> None:

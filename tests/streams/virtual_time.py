@@ -7,6 +7,10 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any
 
+from nbretry.answer import Answer
+from nbretry.errors import RetryProviderError
+from nbretry.providers import RetryProvider
+
 
 class _Selector(selectors.DefaultSelector):
     def __init__(self) -> None:
@@ -53,6 +57,16 @@ class LoopClock:
 
     def random(self) -> float:
         return self._chance
+
+
+async def answer_or_what_there_is(chain: RetryProvider) -> Answer:
+    """The answer to a greeting, also one that failed."""
+    try:
+        return await chain.answer("", "Hello")
+    except RetryProviderError as error:
+        if error.answer is None:
+            raise
+        return error.answer
 
 
 def run_virtually(coroutine: Coroutine[Any, Any, Any]) -> Any:
