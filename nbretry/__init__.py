@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbretry.answer import Answer, Attempt
+    from nbretry.deadlines import Deadlines
     from nbretry.errors import RetryNoProviderError, RetryProviderError
     from nbretry.notebook import ask, load_ipython_extension, unload_ipython_extension
     from nbretry.policy import RetryPolicy
+    from nbretry.prices import PriceTable
     from nbretry.providers import IterListProvider, RetryProvider
+    from nbretry.providers.health import Cooldown
     from nbretry.session import register
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "nbretry.answer",
+    "Cooldown": "nbretry.providers.health",
+    "Deadlines": "nbretry.deadlines",
+    "PriceTable": "nbretry.prices",
     "Attempt": "nbretry.answer",
     "IterListProvider": "nbretry.providers.retry_provider",
     "RetryNoProviderError": "nbretry.errors",
@@ -35,7 +41,10 @@ _HOMES = {
 __all__ = [
     "Answer",
     "Attempt",
+    "Cooldown",
+    "Deadlines",
     "IterListProvider",
+    "PriceTable",
     "RetryNoProviderError",
     "RetryPolicy",
     "RetryProvider",

@@ -1,4 +1,4 @@
-"""The command line: ``nbretry ask``, ``nbretry pull`` and ``nbretry demo``."""
+"""The command line: ``nbretry ask``, ``nbretry doctor``, ``nbretry pull`` and ``nbretry demo``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nbretry.errors import ConfigError, NbretryError, describe
+from nbretry.errors import ConfigError, NbretryError, RetryProviderError, describe
 from nbretry.options import add_options, question_of
+from nbretry.renderers.compare import ComparisonConsole, headings
 from nbretry.renderers.console import ConsoleRenderer
 from nbretry.renderers.jsonlines import JsonLinesRenderer
 from nbretry.session import default_session
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; those of the process by default.
 
     Returns:
-        The exit status: 0, 1 where nobody answered, 2 for a mistake in the command, 130 after an interrupt.
+        The exit status: 0, 1 where nobody answered or could, 2 for a mistake in the command, 130 after an interrupt.
     """
     parser = _parser()
     parsed = parser.parse_args(arguments)
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from nbretry.doctor import add_arguments
+
     parser = argparse.ArgumentParser(prog="nbretry", description="Ask language models, with fallback over providers.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -56,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     add_options(ask)
     ask.add_argument("--json", action="store_true", help="write the run's events as JSON lines in place of the text")
     ask.set_defaults(command=_ask)
+
+    doctor = commands.add_parser(
+        "doctor", allow_abbrev=False, help="examine the providers: key, endpoint, model, time to the first content"
+    )
+    add_arguments(doctor)
+    doctor.set_defaults(command=_doctor)
 
     pull = commands.add_parser("pull", help="fetch the small local model, once")
     pull.set_defaults(command=_pull)
@@ -71,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _ask(parsed: argparse.Namespace) -> int:
     prompt = sys.stdin.read() if parsed.question == "-" else parsed.question
+    if parsed.compare:
+        return _compare(prompt, parsed)
     paint = JsonLinesRenderer(sys.stdout) if parsed.json else ConsoleRenderer(sys.stdout, sys.stderr)
     try:
         asyncio.run(default_session().ask(question_of(prompt, parsed), paint))
@@ -79,6 +90,33 @@ def _ask(parsed: argparse.Namespace) -> int:
             raise
         return 1
     return 0
+
+
+def _compare(prompt: str, parsed: argparse.Namespace) -> int:
+    if parsed.json:
+        raise ConfigError("--json writes the events of one answer, and --compare asks for several: write one of them")
+    paint = ComparisonConsole(sys.stdout, sys.stderr, headings(parsed.compare))
+    try:
+        asyncio.run(default_session().compare(question_of(prompt, parsed), parsed.compare, paint))
+    except RetryProviderError:  # of which the renderer has told
+        return 1
+    return 0
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from nbretry.doctor import examine, names_in, unconfigured
+    from nbretry.renderers.doctor import doctor_text
+
+    session = default_session()
+    names = names_in(parsed.names)
+    chosen = names or session.default_providers()
+    if chosen:
+        print(f"examining {', '.join(chosen)} …", file=sys.stderr)  # noqa: T201
+    diagnoses = asyncio.run(examine(session, chosen, ask=parsed.ask, timeout=parsed.timeout))
+    text = doctor_text(diagnoses, unconfigured(session, chosen) if names is None else None)
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))  # noqa: T201
+    return 0 if any(one.can_answer for one in diagnoses) else 1
 
 
 def _pull(parsed: argparse.Namespace) -> int:

@@ -84,6 +84,16 @@ def _retries(text: str) -> int:
     return int(text)
 
 
+def _dollars(text: str) -> float:
+    try:
+        value = float(text.removeprefix("$"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of money: write US dollars, as 0.05")
+    return value
+
+
 def _variable(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
         raise argparse.ArgumentTypeError(f"{text!r} cannot name a variable: write letters, digits and '_'")
@@ -113,6 +123,7 @@ OPTIONS = (
     Option(("--idle",), "idle", _seconds, "S", "seconds from one content to the next"),
     Option(("--total",), "total", _seconds, "S", "seconds for a provider's whole answer"),
     Option(("--retries",), "retries", _retries, "N", "ask one provider again N times before the next"),
+    Option(("--max-cost",), "max_cost", _dollars, "USD", "send nothing that would cost more than is left of this"),
     Option(("--compare",), "compare", _compared, "A,B,C", "ask these at once; the answers stand side by side"),
 )
 INTO = Option(("-o", "--into"), "into", _variable, "NAME", "put the answer into this variable as well")
@@ -165,6 +176,7 @@ def question_of(prompt: str, parsed: argparse.Namespace) -> Question:
         hedge_after=parsed.hedge_after,
         deadlines=Deadlines(first_content=parsed.first_content, idle=parsed.idle, total=parsed.total),
         retries=parsed.retries,
+        max_cost=parsed.max_cost,
     )
 
 

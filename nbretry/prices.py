@@ -6,6 +6,7 @@ and those of the package ``genai-prices`` where it is installed. Its table comes
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import sys
@@ -108,7 +109,17 @@ class PriceTable:
         except ConfigError as error:
             raise ConfigError(f"price of {name!r}: {error}") from None
 
-    def price(self, provider: str, model: str, *, prompt_tokens: int = 0) -> Price | None:
+    def needs_package(self, provider: str) -> bool:
+        """Whether a price of this provider may be looked up in the package's table, which has not been loaded yet."""
+        name = _key(provider.rpartition("→")[2])
+        free = name in self._own or name in _FREE or _LOOPBACK.fullmatch(name) is not None
+        return not free and "genai_prices" not in sys.modules and importlib.util.find_spec("genai_prices") is not None
+
+    def load_package(self) -> None:
+        """Load the package's table, for whoever does not want to wait for that in an event loop."""
+        _package_price("openai", "gpt-4o", 0)
+
+    def price(self, provider: str, model: str, *, prompt_tokens: int = 0, own_only: bool = False) -> Price | None:
         """The price of a model at this moment; None where it is not known.
 
         The user's own come first: that of the provider's model, then that of the model, then that of the provider.
@@ -120,6 +131,7 @@ class PriceTable:
             provider: its name or its endpoint's host; of ``a → b``, who passed a question on, the last part counts.
             model: as it was asked for, or as the wire tells it.
             prompt_tokens: tokens of the messages: some models cost more for long ones.
+            own_only: do not look into the package's table.
         """
         provider, model = _key(provider.rpartition("→")[2]), _key(model)
         undated = _DATE.sub("", model)
@@ -128,7 +140,7 @@ class PriceTable:
                 return self._own[name]
         if provider in _FREE or _LOOPBACK.fullmatch(provider):
             return Price(0, 0)
-        return _package_price(provider, model, prompt_tokens)
+        return None if own_only else _package_price(provider, model, prompt_tokens)
 
 
 def _key(name: str) -> str:

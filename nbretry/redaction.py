@@ -28,6 +28,7 @@ _KEY_SHAPES = re.compile(
     | \bAIza[A-Za-z0-9_\-]{{30,}}
     | \bAKIA[A-Z0-9]{{12,}}
     | \beyJ[A-Za-z0-9_\-]{{10,}}\.[A-Za-z0-9_\-]{{10,}}\.[A-Za-z0-9_\-]{{10,}}
+    | \b(?:sk-|{_PREFIX}|AIza)[A-Za-z0-9_\-]*\*{{3,}}[A-Za-z0-9_\-*]*  # a service that quotes a part of a key
     | (?<=[Bb]earer\ ){_WITH_DIGIT}{{16,}}
     | (?<=://)[^\s/:@]+:[^\s/@]+(?=@)
     | (?:(?<=[?&]key=)|(?<=api_key=)|(?<=api-key:\ )){_WITH_DIGIT}{{6,}}

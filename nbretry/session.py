@@ -31,7 +31,7 @@ from nbretry.providers.budget import Budget
 from nbretry.providers.health import Cooldown, Health, ProviderHealth
 from nbretry.providers.presets import PRESETS, provider_from_preset
 from nbretry.providers.retry_provider import RetryProvider
-from nbretry.types import ProviderType
+from nbretry.types import Messages, ProviderType
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -73,6 +73,7 @@ class Question:
             None for the session's own.
         deadlines: limits of each attempt; where there is none, the session's own count.
         retries: how often one provider is asked again before the next; None for the session's own.
+        max_cost: US dollars that this question may cost; what is left of the session's own limit holds as well.
     """
 
     prompt: str
@@ -85,6 +86,7 @@ class Question:
     hedge_after: float | str | None = None
     deadlines: Deadlines = Deadlines()  # noqa: RUF009 (frozen)
     retries: int | None = None
+    max_cost: float | None = None
 
     def options(self) -> dict[str, Any]:
         """The options that go to the provider: those that were given."""
@@ -198,7 +200,7 @@ class Session:
             policy=policy,
             deadlines=asked.deadlines.or_else(self.deadlines),
             hedge_after=self.hedge_after if asked.hedge_after is None else asked.hedge_after,
-            max_cost=self.budget,
+            max_cost=self.budget if asked.max_cost is None else Budget(asked.max_cost, self.budget),
             prices=self.prices,
             health=self.health,
             clock=self.clock,
@@ -213,7 +215,18 @@ class Session:
         """
         messages = build_messages(question.prompt, question.system)
         retry_provider = self.retry_provider(question.providers, question)
-        return retry_provider.stream_events(question.model, messages, ignore_stream=True, **question.options())
+        return self._events(retry_provider, question, messages)
+
+    async def _events(
+        self, retry_provider: RetryProvider, question: Question, messages: Messages
+    ) -> AsyncGenerator[Event, None]:
+        paid = [provider_name(one) for one in retry_provider.providers if getattr(one, "needs_auth", False)]
+        if any(map(self.prices.needs_package, paid)):
+            await asyncio.to_thread(self.prices.load_package)
+        stream = retry_provider.stream_events(question.model, messages, ignore_stream=True, **question.options())
+        async with aclosing(stream) as events:
+            async for event in events:
+                yield event
 
     async def ask(self, question: Question, paint: Paint, keep: Callable[[Answer], None] | None = None) -> Answer:
         """Ask, painting every event, and keep the answer in `answers`, also one that failed or was stopped.
@@ -276,11 +289,6 @@ class Session:
             try:
                 await asyncio.gather(*tasks, return_exceptions=True)
             finally:
-                for place, answer in enumerate(answers):
-                    if answer.state == "pending":  # it was stopped before it had begun
-                        stopped = RunCancelled(0.0)
-                        answers[place] = answer.apply(stopped)
-                        paint(place, stopped, answers[place])
                 self.answers.extend(answers)
                 if keep is not None:
                     keep(answers)

@@ -1,4 +1,4 @@
-"""The floor that knows IPython: the magic, its output in a cell, and `ask`."""
+"""The floor that knows IPython: the magics, their output in a cell, and `ask`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ __all__ = ["ask", "load_ipython_extension", "unload_ipython_extension"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """What ``%load_ext nbretry`` does: register ``%%ask`` and ``%ask``."""
-    from nbretry.notebook import magic
+    """What ``%load_ext nbretry`` does: register ``%%ask``, ``%ask`` and ``%nbretry``."""
+    from nbretry.notebook import command, magic
 
     magic.register(shell)
+    command.register(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> Any:
-    """What ``%unload_ext nbretry`` does: take ``%%ask`` and ``%ask`` away again."""
-    from nbretry.notebook import magic
+    """What ``%unload_ext nbretry`` does: take ``%%ask``, ``%ask`` and ``%nbretry`` away again."""
+    from nbretry.notebook import command, magic
 
     magic.unregister(shell)
+    command.unregister(shell)

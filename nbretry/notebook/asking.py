@@ -36,6 +36,7 @@ async def ask(
     hedge_after: float | str | None = None,
     deadlines: Deadlines | None = None,
     retries: int | None = None,
+    max_cost: float | None = None,
 ) -> Answer:
     """``%%ask`` as a function: ``answer = await nbretry.ask("Why is the sky blue?")``.
 
@@ -52,6 +53,7 @@ async def ask(
         hedge_after: seconds without content, or a quantile as ``"p90"``, after which the next provider is asked beside.
         deadlines: limits of each attempt, in place of the session's.
         retries: how often one provider is asked again before the next.
+        max_cost: US dollars; a request that would pass what is left of it is not sent.
 
     Raises:
         RetryProviderError: every provider failed; ``.answer`` has what there was.
@@ -70,6 +72,7 @@ async def ask(
         hedge_after,
         deadlines or Deadlines(),
         retries,
+        max_cost,
     )
     return await ask_in_shell(_running_shell(), question)
 

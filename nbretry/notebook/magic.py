@@ -10,6 +10,7 @@ from IPython.core.magic import no_var_expand
 from nbretry.answer import Answer
 from nbretry.notebook import awaiting, lines
 from nbretry.notebook.asking import STOPPED, ask_in_shell, forget_shown, was_shown
+from nbretry.notebook.comparing import COMPARISON_STOPPED, Comparison, compare_in_shell, display_comparison
 from nbretry.options import Asked, magic_help, parse_magic_line
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class AskMagic:
         )
 
         # IPython shows this function's docstring for %%ask?, and reads from it that {…} and $… of a line stay as typed.
-        def ask(line: str, cell: str | None = None) -> Answer | None:
+        def ask(line: str, cell: str | None = None) -> Answer | Comparison | None:
             return self._run(line, cell)
 
         no_var_expand(ask)
@@ -46,6 +47,7 @@ class AskMagic:
         lines.install(self._shell)
         self._shell.events.register("pre_run_cell", self._forget_shown)
         self._display_formatter().for_type(Answer, self._show)
+        self._display_formatter().for_type(Comparison, self._show_comparison)
 
     def uninstall(self) -> None:
         """Undo `install`."""
@@ -56,6 +58,7 @@ class AskMagic:
         lines.uninstall(self._shell)
         self._shell.events.unregister("pre_run_cell", self._forget_shown)
         self._display_formatter().pop(Answer, None)
+        self._display_formatter().pop(Comparison, None)
 
     async def run_awaited(self, line: str, cell: str) -> None:
         """Ask from a cell that the kernel awaits."""
@@ -65,18 +68,20 @@ class AskMagic:
             return
         except asyncio.CancelledError:
             pass  # raised below, outside, so that no chain of exceptions is shown with it
-        raise awaiting.Stopped(STOPPED)
+        raise _stopped(asked)
 
-    def _run(self, line: str, cell: str | None) -> Answer | None:
+    def _run(self, line: str, cell: str | None) -> Answer | Comparison | None:
         asked = parse_magic_line(line, cell)
         try:
             answer = awaiting.run(lambda: self._ask(asked))
             return answer if cell is None else None
         except KeyboardInterrupt:
             pass
-        raise awaiting.Stopped(STOPPED)
+        raise _stopped(asked)
 
-    async def _ask(self, asked: Asked) -> Answer:
+    async def _ask(self, asked: Asked) -> Answer | Comparison:
+        if asked.compare is not None:
+            return await compare_in_shell(self._shell, asked.question, asked.compare, asked.into)
         return await ask_in_shell(self._shell, asked.question, asked.into)
 
     def _show(self, answer: Answer) -> None:
@@ -85,6 +90,10 @@ class AskMagic:
             from nbretry.notebook.output import display_answer
 
             display_answer(self._shell, answer)
+
+    def _show_comparison(self, comparison: Comparison) -> None:
+        if not was_shown(comparison):
+            display_comparison(self._shell, comparison)
 
     def _forget_shown(self, info: Any) -> None:
         forget_shown()
@@ -95,6 +104,10 @@ class AskMagic:
 
     def _is_registered(self) -> bool:
         return self._shell.magics_manager.magics["cell"].get("ask") is self._function
+
+
+def _stopped(asked: Asked) -> awaiting.Stopped:
+    return awaiting.Stopped(STOPPED if asked.compare is None else COMPARISON_STOPPED)
 
 
 _magics: dict[InteractiveShell, AskMagic] = {}

@@ -15,6 +15,7 @@ class Budget:
 
     Args:
         limit: US dollars; None where nothing limits them.
+        whole: a larger one that this is a part of: what is spent here is spent there, and both limits hold.
 
     Attributes:
         limit: as given.
@@ -24,17 +25,26 @@ class Budget:
         ConfigError: the limit is no amount of money.
     """
 
-    def __init__(self, limit: float | None = None) -> None:
+    def __init__(self, limit: float | None = None, whole: Budget | None = None) -> None:
         if limit is not None and not limit >= 0:
             raise ConfigError(f"max_cost is {limit!r}, and should be an amount of US dollars from 0")
         self.limit = limit
         self.spent = 0.0
+        self._whole = whole
         self._lock = threading.Lock()
 
     def spend(self, amount: float) -> None:
         """Add to what is spent, US dollars."""
         with self._lock:
             self.spent += amount
+        if self._whole is not None:
+            self._whole.spend(amount)
+
+    def passed_by(self, amount: float) -> Budget | None:
+        """This budget, or the larger one, whose limit so many more US dollars would pass; None where there is none."""
+        if amount and self.limit is not None and self.spent + amount > self.limit:
+            return self
+        return None if self._whole is None else self._whole.passed_by(amount)
 
 
 def dollars(value: float, *, estimated: bool = False) -> str:

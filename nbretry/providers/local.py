@@ -93,6 +93,9 @@ class LocalProvider(BaseProvider):
         # By file, with the address: a child that is started again listens elsewhere.
         self._askers: dict[Path, tuple[str, OpenAIProvider]] = {}
 
+    supports_prefill = True
+    """llama.cpp's server goes on from a last message of the assistant's own."""
+
     def __repr__(self) -> str:
         return f"LocalProvider(name={self.name!r}, model={self.default_model!r})"
 

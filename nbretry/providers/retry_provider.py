@@ -402,8 +402,10 @@ class RetryProvider(IterListProvider):
         hedge_after: seconds without content after which the next provider is started beside; the first content wins,
             and the others are cancelled. Or a quantile of the times to first content so far, as ``"p90"``: while fewer
             than five are known, nobody is started.
-        max_cost: US dollars; a request that would pass what is left of it is not sent.
+        max_cost: US dollars; a request that would pass what is left of it is not sent. An answer is reckoned with
+            ``max_tokens``, or 500 tokens. One whose price is not known is sent.
         prices: what tokens cost. Without it no cost is known, and ``max_cost`` never reached.
+        health: a record to share with others, in place of ``cooldown``.
         clock: time and chance; the system's by default.
 
     Raises:

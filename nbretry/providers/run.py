@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -39,6 +39,9 @@ from nbretry.telemetry import new_observer
 from nbretry.types import ProviderType, Usage
 
 __all__ = ["Request", "Run", "Settings"]
+
+_USUAL_ANSWER = 500
+"""Tokens that an answer is reckoned with before it is asked for, where no ``max_tokens`` says how long it can be."""
 
 _Fact = TypeVar("_Fact", bound=Event)
 
@@ -95,6 +98,8 @@ class Run:
         self.keeps_text = policy.on_break == "continue" or settings.budget is not None
         self._queue = deque(Candidate(provider) for provider in providers)
         self._later: list[Candidate] = []
+        self._resting: list[Candidate] = []
+        self._last_resort: Candidate | None = None
         self._open: list[RunningAttempt] = []
         self._round = 1
         self._number = 0
@@ -172,6 +177,7 @@ class Run:
         elif decision.next_step == "stop":
             self._queue.clear()
             self._later.clear()
+            self._resting.clear()
         following = self._peek()
         wait = 0.0
         if following is None:
@@ -223,6 +229,10 @@ class Run:
                 candidate.tries = 0
             self._queue.extend(sorted(self._later, key=lambda candidate: candidate.ready_at))
             self._later.clear()
+        if not self._queue and self._resting and self._last_resort is None and not self._open:
+            # All others have failed: one that rests is asked rather than nobody.
+            self._last_resort = self._first_to_wake(self._resting)
+            self._queue.append(self._last_resort)
         return self._queue[0] if self._queue else None
 
     def _next_candidate(self) -> Candidate | None:
@@ -230,16 +240,19 @@ class Run:
         health = self.settings.health
         while self._peek() is not None:
             if not self._somebody_was_asked and all(self._rests(candidate) for candidate in self._queue):
-                first = min(self._queue, key=lambda candidate: health.of(candidate.provider, "").resting_for)
-                self._queue.remove(first)
-                health.may_ask(first.provider, anyway=True)
-                return first
+                self._last_resort = self._first_to_wake(self._queue)
+                self._queue.remove(self._last_resort)
+                self._queue.appendleft(self._last_resort)
             candidate = self._queue.popleft()
-            may_ask, seconds = health.may_ask(candidate.provider)
+            may_ask, seconds = health.may_ask(candidate.provider, anyway=candidate is self._last_resort)
             if may_ask:
                 return candidate
+            self._resting.append(candidate)
             self._skip(candidate, self._resting_error(candidate, seconds))
         return None
+
+    def _first_to_wake(self, candidates: Iterable[Candidate]) -> Candidate:
+        return min(candidates, key=lambda candidate: self.settings.health.of(candidate.provider, "").resting_for)
 
     def _rests(self, candidate: Candidate) -> bool:
         return self.settings.health.of(candidate.provider, "").state != "ready"
@@ -288,21 +301,25 @@ class Run:
         attempt.prompt_tokens = estimate_prompt_tokens(attempt.messages())
         if self.settings.prices is not None:
             attempt.price = self.settings.prices.price(
-                attempt.name, attempt.model, prompt_tokens=attempt.prompt_tokens
+                attempt.name,
+                attempt.model,
+                prompt_tokens=attempt.prompt_tokens,
+                own_only=not getattr(attempt.provider, "needs_auth", False),  # who needs no key sends no bill
             )
 
     def _too_dear(self, attempt: RunningAttempt) -> CostLimitError | None:
         budget, price = self.settings.budget, attempt.price
-        if budget is None or budget.limit is None or price is None:
+        if budget is None or price is None:
             return None
         longest = self.request.options.get("max_tokens")
-        usage = Usage(attempt.prompt_tokens, longest if isinstance(longest, int) else 0)
+        usage = Usage(attempt.prompt_tokens, longest if isinstance(longest, int) else _USUAL_ANSWER)
         cost = price.cost(usage) or 0.0
-        if not cost or budget.spent + cost <= budget.limit:
+        passed = budget.passed_by(cost)
+        if passed is None:
             return None
         return CostLimitError(
-            f"skipped: asking it would cost about {dollars(cost)}, and {dollars(budget.spent)} of max_cost "
-            f"{dollars(budget.limit)} are spent",
+            f"skipped: asking it would cost about {dollars(cost)}, and {dollars(passed.spent)} of max_cost "
+            f"{dollars(passed.limit or 0.0)} are spent",
             provider=attempt.name,
             model=attempt.model or None,
         )

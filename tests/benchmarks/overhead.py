@@ -20,9 +20,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from nbretry.answer import Answer
+from nbretry.deadlines import Deadlines
 from nbretry.providers import RetryProvider
 
 TOKENS: list[str] = []
+DEADLINES = Deadlines(connect=10, first_content=60, idle=30, total=600)
 
 
 class Plain:
@@ -84,6 +86,24 @@ async def chunks() -> None:
         pass
 
 
+async def chunks_with_deadlines() -> None:
+    chain = RetryProvider([Plain, Plain], shuffle=False, deadlines=DEADLINES)
+    async for _ in chain.create_async_generator("", []):
+        pass
+
+
+async def events_and_fold_with_deadlines() -> None:
+    answer = Answer()
+    async for event in RetryProvider([Plain, Plain], shuffle=False, deadlines=DEADLINES).stream_events("", []):
+        answer = answer.apply(event)
+    assert len(answer.text) == sum(map(len, TOKENS))
+
+
+async def chunks_hedged() -> None:
+    async for _ in RetryProvider([Plain, Plain], shuffle=False, hedge_after=5).create_async_generator("", []):
+        pass
+
+
 async def events() -> None:
     async for _ in RetryProvider([Plain, Plain], shuffle=False).stream_events("", []):
         pass
@@ -111,8 +131,11 @@ def per_chunk(rounds: int) -> None:
         "bare async for": (bare, ""),
         "one plain generator hop": (one_hop, "bare async for"),
         "create_async_generator": (chunks, "bare async for"),
+        "  with deadlines": (chunks_with_deadlines, "bare async for"),
+        "  with hedging": (chunks_hedged, "bare async for"),
         "stream_events": (events, "bare async for"),
         "stream_events and the fold": (events_and_fold, "bare async for"),
+        "  the same with deadlines": (events_and_fold_with_deadlines, "bare async for"),
         "bare for": (bare_sync, ""),
         "create_completion": (chunks_sync, "bare for"),
     }

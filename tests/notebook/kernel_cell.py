@@ -112,6 +112,7 @@ for provider in (
     Provider("busy", [f"tok{i % 10} " for i in range(2000)], delay=0.0005),
     Provider("hung", ["never"], delay=600),
     Provider("broken", ["half an ", "ans"], failure=APIConnectionError("reset")),
+    Provider("fading", ["half an ", "ans"], delay=0.3, failure=APIConnectionError("reset")),
     Provider("badkey", [], failure=AuthenticationError(f"wrong key {SECRET}", status_code=401)),
     Pausing("pausing", []),
     Stubborn("stubborn", [f"word{i} " for i in range(400)], delay=0.02),

@@ -68,7 +68,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory, shared_kernel: Kernel) -> It
         nb.run("%%ask -p counting\nWhy is the sky blue?")
         nb.run("%%ask -p dead,badkey,counting\nWhy?")
         nb.run("%%ask -p dead,badkey\nWhy?")
-        nb.run("%%ask -p broken\nWhy?")
+        nb.run("%%ask -p broken --on-break raise\nWhy?")
         nb.run("%%ask -p slow\nWhy?", interrupt_when=lambda message: "word3" in json.dumps(message["content"]))
         nb.run("%%ask -p hostile\nWhy?")
         nb.run("%%ask -p refuses,hostile\nWhy?")

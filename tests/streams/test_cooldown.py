@@ -232,3 +232,18 @@ def test_a_wrong_number_is_told(name: str) -> None:
     """A setting that is not above 0 is one line."""
     with pytest.raises(ConfigError, match=f"the cooldown's {name} is 0, and should be above 0"):
         Cooldown(**{name: 0})
+
+
+def test_who_rests_is_the_last_resort() -> None:
+    """Where all who do not rest have failed, the one that wakes first is asked after all, and once."""
+    resting, failing = Switch("resting", KEY), Switch("failing")
+    retry, _ = chain(resting, failing)
+    listen_sync(retry)
+    failing.failure = DOWN
+    answer = listen_sync(retry)
+    assert isinstance(answer.error, RetryProviderError)
+    found = [(attempt.provider, attempt.state) for attempt in answer.error.attempts]
+    assert found == [("resting", "skipped"), ("failing", "failed"), ("resting", "failed")]
+    assert [attempt.next_step for attempt in answer.error.attempts] == [None, "fallback", "stop"]
+    resting.failure = None
+    assert listen_sync(retry).text == "resting"

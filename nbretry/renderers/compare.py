@@ -1,0 +1,247 @@
+"""Answers to one question beside each other: as HTML in columns, as text one under the other, and in a terminal.
+
+The HTML is static; its columns become rows where there is no room, and where a viewer drops styles (GitHub does) the
+same words remain in the same order. A model's Markdown becomes HTML in which nothing runs and nothing is loaded.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cache
+from html import escape
+from typing import TYPE_CHECKING, TextIO, cast
+
+from nbretry.answer import Answer
+from nbretry.events import Event, RunCancelled, RunCompleted, RunFailed
+from nbretry.redaction import mask
+from nbretry.renderers.console import printable
+from nbretry.renderers.report import attempt_line, report_html, report_text, status_line, summary
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
+
+__all__ = ["ComparisonConsole", "comparison_html", "comparison_text", "headings", "markdown_html"]
+
+_SIGNS = {"completed": "✓", "failed": "✗", "stopped": "■"}
+_COLOURS = {"completed": "#2e9e5b", "failed": "#d4574e", "stopped": "#c98a1b"}
+_SIGN_OF_OTHERS, _COLOUR_OF_OTHERS = "…", "#4a86c8"
+
+_COLUMNS = "display:flex;flex-wrap:wrap;gap:0.8em;margin:0.2em 0"
+_RULE_COLOUR = "rgba(128,128,128,0.35)"
+_RULE = f"1px solid {_RULE_COLOUR}"
+_COLUMN = (
+    "flex:1 1 16em;min-width:0;max-width:100%;box-sizing:border-box;display:flex;flex-direction:column;"
+    f"border:{_RULE};border-radius:6px;padding:0.6em 0.9em 0.5em"
+)
+_HEAD = f"border-bottom:{_RULE};margin:0 0 0.6em;padding:0 0 0.4em"
+_BODY = "flex:1 1 auto;overflow-x:auto;overflow-wrap:break-word"
+_ERROR = "margin:0 0 0.6em;white-space:pre-wrap;overflow-wrap:anywhere"
+_LINE = "font-size:0.85em;line-height:1.5;margin:0.2em 0;opacity:0.75;white-space:pre-wrap"
+
+
+def headings(names: Sequence[str]) -> list[str]:
+    """What stands above each column: the provider's name, with a number where a name comes more than once."""
+    count = Counter(names)
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
+    return [f"{name} ({next(numbers[name])})" if count[name] > 1 else name for name in names]
+
+
+def comparison_html(heads: Sequence[str], answers: Sequence[Answer]) -> str:
+    """A column for each answer: its heading, the text as far as it has come, and a line about it.
+
+    Once all have ended, each line opens to the attempts of its answer.
+
+    Args:
+        heads: one for each answer, as `headings` gives them.
+        answers: also ones that still come.
+    """
+    all_ended = all(answer.state in _SIGNS for answer in answers)
+    columns = (_column(head, answer, all_ended) for head, answer in zip(heads, answers, strict=True))
+    return f'<div class="nbretry-comparison" style="{_COLUMNS}">{"".join(columns)}</div>'
+
+
+def comparison_text(heads: Sequence[str], answers: Sequence[Answer]) -> str:
+    """The same as plain text, one answer under the other."""
+    return "\n\n".join(_section(head, answer) for head, answer in zip(heads, answers, strict=True))
+
+
+class ComparisonConsole:
+    """Append-only view: each answer is written as a whole once it is at its end, so that no two are mixed.
+
+    Args:
+        out: where the answers go, each under its heading.
+        err: where attempts that failed and the closing line of each answer go.
+        heads: the columns' headings.
+    """
+
+    def __init__(self, out: TextIO, err: TextIO, heads: Sequence[str]) -> None:
+        self._out = out
+        self._err = err
+        self._heads = heads
+        self._wrote_before = False
+
+    def __call__(self, column: int, event: Event, answer: Answer) -> None:
+        """Write an answer that has ended with this event."""
+        if not isinstance(event, RunCompleted | RunFailed | RunCancelled):
+            return
+        written = ["", _head_line(self._heads[column]), mask(answer.text).rstrip()]
+        if not self._wrote_before:
+            del written[0]
+        if not answer.text:
+            del written[-1]
+        self._wrote_before = True
+        self._out.write(printable("\n".join([*written, ""])))
+        self._out.flush()
+        lines = [attempt_line(attempt) for attempt in answer.attempts if attempt.state in ("failed", "skipped")]
+        closing = f"{'✓' if isinstance(event, RunCompleted) else '■'} {summary(answer)}"
+        self._err.write("".join(f"  {printable(line)}\n" for line in [*lines, closing]))
+        self._err.flush()
+
+
+def _column(head: str, answer: Answer, all_ended: bool) -> str:
+    sign = _coloured(_SIGNS.get(answer.state, _SIGN_OF_OTHERS), answer)
+    error = _error(answer)
+    body = markdown_html(answer.text) if answer.text else ""
+    if error:
+        body += f'<div style="{_ERROR}">{_coloured("✗", answer)} {escape(error)}</div>'
+    line = report_html(answer) if all_ended else f'<div style="{_LINE}">{escape(_line(answer))}</div>'
+    return (
+        f'<div class="nbretry-column" style="{_COLUMN}">'
+        f'<div style="{_HEAD}">{sign} <strong>{escape(mask(head))}</strong></div>'
+        f'<div style="{_BODY}">{body}</div>{line}</div>'
+    )
+
+
+def _coloured(sign: str, answer: Answer) -> str:
+    return f'<span style="color:{_COLOURS.get(answer.state, _COLOUR_OF_OTHERS)}">{sign}</span>'
+
+
+def _section(head: str, answer: Answer) -> str:
+    text = mask(answer.text).rstrip()
+    line = report_text(answer) if answer.state in _SIGNS else _line(answer)
+    return f"{_head_line(head)}\n{text}\n\n{line}" if text else f"{_head_line(head)}\n{line}"
+
+
+def _head_line(head: str) -> str:
+    return f"== {mask(head)} =="
+
+
+def _line(answer: Answer) -> str:
+    """What an answer has come to, in one line; of one that has not begun, what is going on."""
+    if answer.state in _SIGNS:
+        return summary(answer)
+    return f"{summary(answer)} …" if answer.text else status_line(answer)
+
+
+def _error(answer: Answer) -> str | None:
+    """What an answer failed with at last."""
+    if answer.state != "failed":
+        return None
+    failed = [attempt for attempt in answer.attempts if attempt.state == "failed"] or answer.attempts
+    return failed[-1].error if failed else None
+
+
+# --- Markdown ---------------------------------------------------------------------------------------------------------
+
+_SAFE_ADDRESS = re.compile(r"(?:https?://|mailto:)[^\s]", re.IGNORECASE)
+_FORMULA = re.compile(
+    r"\$\$.{1,2000}?\$\$|\\\[.{1,2000}?\\\]|\\\(.{1,2000}?\\\)|\$(?![\s$])[^$\n]{0,2000}?(?<![\s\\])\$(?!\d)",
+    re.DOTALL,
+)
+_LARGEST_HEADING = 3  # of the page's six, as a column is no page
+_STYLES = {
+    "heading_open": "font-size:1.1em;font-weight:600;line-height:1.3;margin:0.4em 0",
+    "paragraph_open": "margin:0 0 0.6em",
+    "th_open": "text-align:left",
+    "td_open": "text-align:left",
+}
+_CODE = f"border-left:2px solid {_RULE_COLOUR};margin:0 0 0.6em;padding:0 0 0 0.8em;overflow-x:auto;white-space:pre"
+
+
+def markdown_html(text: str) -> str:
+    """A model's Markdown as HTML that runs nothing and loads nothing, every known secret masked.
+
+    Raw HTML is shown as written, an image becomes a link to it, and only links to the web and to mail addresses are
+    links. Formulas keep every character, for viewers that typeset them.
+
+    Args:
+        text: possibly cut off anywhere.
+    """
+    parser = _parser()
+    tokens = parser.parse(mask(text))
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1:]) + _LARGEST_HEADING - 1)}"
+        if token.type in _STYLES and "style" not in token.attrs:
+            token.attrSet("style", _STYLES[token.type])
+        if token.children:
+            token.children = _with_links(token.children)
+    return str(parser.renderer.render(tokens, parser.options, {}))
+
+
+def _with_links(tokens: Sequence[Token]) -> list[Token]:
+    """The tokens of a line with each image as a link to it, or as its words where that cannot be; no link is empty."""
+    from markdown_it.token import Token
+
+    parser = _parser()
+    renderer = cast("RendererHTML", parser.renderer)
+    shown: list[Token] = []
+    in_link = False
+    for token in tokens:
+        if token.type == "link_open":
+            in_link = _is_safe_address(str(token.attrs["href"]))
+            shown += [token] if in_link else []
+        elif token.type == "link_close":
+            shown += [token] if in_link else []
+            in_link = False
+        elif token.type == "image":
+            address = str(token.attrs["src"])
+            alternative = renderer.renderInlineAsText(token.children, parser.options, {})
+            words = Token("text", "", 0, content=alternative or address)
+            if in_link or not _is_safe_address(address):
+                shown.append(words)
+            else:
+                shown += [Token("link_open", "a", 1, attrs={"href": address}), words, Token("link_close", "a", -1)]
+        else:
+            shown.append(token)
+    return shown
+
+
+def _code_block(renderer: object, tokens: Sequence[Token], index: int, options: object, env: object) -> str:
+    """A rule of the renderer: how it shows code."""
+    return f'<pre style="{_CODE}"><code style="white-space:pre">{escape(tokens[index].content)}</code></pre>\n'
+
+
+def _is_safe_address(url: str) -> bool:
+    return _SAFE_ADDRESS.match(url) is not None
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    """A rule of the parser: a formula is text, whatever its characters mean elsewhere."""
+    if state.src[state.pos] not in "$\\":
+        return False
+    found = _FORMULA.match(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    if not silent:
+        state.pending += found[0]
+    state.pos = found.end()
+    return True
+
+
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.validateLink = _is_safe_address  # type: ignore[method-assign]
+    parser.inline.ruler.before("escape", "formula", _formula)
+    for block in ("fence", "code_block"):
+        parser.add_render_rule(block, _code_block)
+    return parser

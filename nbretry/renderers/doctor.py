@@ -1,0 +1,152 @@
+"""What an examination found: a table, what to do under it, and who was not examined, as text and as HTML.
+
+The HTML is static and its colours follow the page's own; nothing depends on colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from nbretry.diagnosis import Diagnosis
+from nbretry.redaction import mask
+from nbretry.renderers.console import printable
+from nbretry.renderers.report import seconds
+
+__all__ = ["doctor_html", "doctor_text"]
+
+_HEADS = ("", "Provider", "Key", "Endpoint", "Model", "First content", "Cooldown")
+_NOTHING = "—"
+_COLOURS = {True: "#2e9e5b", False: "#d4574e"}
+_SIGNS = {True: "✓", False: "✗"}
+_CELL = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
+_SMALL = "font-size:0.85em;line-height:1.5"
+
+
+def doctor_text(diagnoses: Sequence[Diagnosis], unconfigured: Mapping[str, str] | None = None) -> str:
+    """The table for a terminal, and under it a line for each trouble and for what to do about it.
+
+    Args:
+        diagnoses: what was found.
+        unconfigured: who was not examined, by name, with what each would take.
+    """
+    lines: list[str] = []
+    if diagnoses:
+        rows = [_HEADS, *((_SIGNS[one.can_answer], *map(_plain, _cells(one))) for one in diagnoses)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+        for row in rows:
+            lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        lines.append("")
+    notes = [_plain(f"{one.provider}: {note}") for one in diagnoses for note in _notes(one)]
+    lines += [*notes, ""] if notes else []
+    lines += map(_plain, [_verdict(diagnoses), *_others(unconfigured or {})])
+    return "\n".join(lines)
+
+
+def doctor_html(diagnoses: Sequence[Diagnosis], unconfigured: Mapping[str, str] | None = None) -> str:
+    """The same for a cell of a notebook; troubles and what to do stand in a column of their own.
+
+    Args:
+        diagnoses: what was found.
+        unconfigured: who was not examined, by name, with what each would take.
+    """
+    table = _table(diagnoses) if diagnoses else ""
+    under = "<br>".join(_escaped(line) for line in [_verdict(diagnoses), *_others(unconfigured or {})])
+    return (
+        f'<div class="nbretry-doctor" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
+        f'{table}<div style="opacity:0.75">{under}</div></div>'
+    )
+
+
+def _table(diagnoses: Sequence[Diagnosis]) -> str:
+    has_notes = any(_notes(one) for one in diagnoses)
+    heads = [*_HEADS, "What to do"] if has_notes else list(_HEADS)
+    head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{name}</th>' for name in heads)
+    return (
+        '<table style="border-collapse:collapse;margin:0 0 0.4em;font-size:1em">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(_row(one, has_notes) for one in diagnoses)}</tbody></table>"
+    )
+
+
+def _row(one: Diagnosis, has_notes: bool) -> str:
+    sign = f'<span style="color:{_COLOURS[one.can_answer]}">{_SIGNS[one.can_answer]}</span>'
+    cells = [f'<td style="{_CELL}">{sign}</td>']
+    cells += [f'<td style="{_CELL};white-space:nowrap">{_escaped(cell)}</td>' for cell in _cells(one)]
+    if has_notes:
+        cells.append(f'<td style="{_CELL};min-width:16em">{"<br>".join(map(_escaped, _notes(one)))}</td>')
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _cells(one: Diagnosis) -> tuple[str, ...]:
+    return (
+        one.provider,
+        _key(one),
+        _endpoint(one),
+        _model(one),
+        _first_content(one),
+        f"resting {seconds(one.resting_for)} more" if one.resting_for else _NOTHING,
+    )
+
+
+def _key(one: Diagnosis) -> str:
+    if one.key is None:
+        return _NOTHING
+    return f"{one.key} ({one.key_variable})" if one.key_variable else one.key
+
+
+def _endpoint(one: Diagnosis) -> str:
+    if one.endpoint is None:
+        return _NOTHING
+    host = one.endpoint.partition("://")[2] or one.endpoint
+    if one.reachable is None:
+        return host
+    return f"{host}, {'reachable' if one.reachable else 'not reachable'}"
+
+
+def _model(one: Diagnosis) -> str:
+    if not one.model:
+        return _NOTHING
+    if one.listed is None:
+        return one.model
+    words = ("listed", "not listed") if one.endpoint else ("on this machine", "not on this machine")
+    return f"{one.model}, {words[0] if one.listed else words[1]}"
+
+
+def _first_content(one: Diagnosis) -> str:
+    if one.first_content is not None:
+        return seconds(one.first_content)
+    if not one.asked:
+        return "not asked" if one.can_answer else _NOTHING
+    return "only thought" if one.can_answer else "failed"
+
+
+def _notes(one: Diagnosis) -> list[str]:
+    """What went wrong, and what to do."""
+    error = None if one.can_answer else one.error
+    return [note for note in (error, one.advice) if note]
+
+
+def _verdict(diagnoses: Sequence[Diagnosis]) -> str:
+    able = [one.provider for one in diagnoses if one.can_answer]
+    if not diagnoses:
+        return "Nobody is configured."
+    if not able:
+        return "None of them can answer." if len(diagnoses) > 1 else f"{diagnoses[0].provider} cannot answer."
+    return f"Can answer: {', '.join(able)}."
+
+
+def _others(unconfigured: Mapping[str, str]) -> list[str]:
+    missing = [f"{name} ({what})" for name, what in unconfigured.items() if what]
+    only_named = [name for name, what in unconfigured.items() if not what]
+    parts = [f"not configured: {', '.join(missing)}"] if missing else []
+    parts += [f"only where they are named: {', '.join(only_named)}"] if only_named else []
+    line = "; ".join(parts)
+    return [f"{line[0].upper()}{line[1:]}."] if line else []
+
+
+def _plain(text: str) -> str:
+    return printable(" ".join(mask(text).split()))
+
+
+def _escaped(text: str) -> str:
+    return escape(mask(text))
