@@ -197,7 +197,12 @@ class Answer:
     def text(self) -> str:
         """The answer's text: that of the attempt that answers, or was stopped or broke off last."""
         if self._text is None:
-            self._text = "".join(self._fragments[: self._length])
+            text = "".join(self._fragments[: self._length])
+            try:
+                text.encode()
+            except UnicodeEncodeError:  # half a character, which nothing that is shown or saved can hold
+                text = text.encode("utf-8", "replace").decode()
+            self._text = text
         return self._text
 
     @property

@@ -243,3 +243,10 @@ def test_how_an_answer_and_an_attempt_are_shown() -> None:
     long = fold([STARTED, AttemptStarted(1, "A", "m", 0.0), FirstContent(1, 0.1), TextDelta(1, "x" * 100)])
     assert repr(long) == f"<Answer running from A, 1 attempts: '{'x' * 59}…'>"
     assert Attempt(1, "A", "m", 0.0).error is None
+
+
+def test_half_a_character_does_no_harm() -> None:
+    """A lone surrogate in a model's text, which no output and no file can hold, is replaced."""
+    begun = [STARTED, AttemptStarted(1, "A", "m", 0.0), FirstContent(1, 0.1)]
+    assert fold([*begun, TextDelta(1, "a\ud800b")]).text == "a?b"
+    assert fold([*begun, TextDelta(1, "\ud83d"), TextDelta(1, "\ude00")]).text == "??"
