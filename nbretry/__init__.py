@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nbretry.answer import Answer, Attempt
+    from nbretry.answer import Answer
+    from nbretry.attempts import Attempt
     from nbretry.deadlines import Deadlines
     from nbretry.errors import RetryNoProviderError, RetryProviderError
     from nbretry.notebook import ask, load_ipython_extension, unload_ipython_extension
@@ -26,7 +27,7 @@ _HOMES = {
     "Cooldown": "nbretry.providers.health",
     "Deadlines": "nbretry.deadlines",
     "PriceTable": "nbretry.prices",
-    "Attempt": "nbretry.answer",
+    "Attempt": "nbretry.attempts",
     "IterListProvider": "nbretry.providers.retry_provider",
     "RetryNoProviderError": "nbretry.errors",
     "RetryPolicy": "nbretry.policy",

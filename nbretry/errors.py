@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any
 from nbretry.redaction import mask
 
 if TYPE_CHECKING:
-    from nbretry.answer import Answer, Attempt
+    from nbretry.answer import Answer
+    from nbretry.attempts import Attempt
 
 __all__ = [
     "APIConnectionError",

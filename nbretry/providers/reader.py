@@ -83,6 +83,10 @@ class AnswerReader:
         if time.monotonic() - self._last_news > self._timeout:
             raise APITimeoutError(f"{what_came} came for {self._timeout:g} s")
 
+    def resume(self) -> None:
+        """Take note that the chunks have been taken: the time that this took was not the provider's."""
+        self._last_news = time.monotonic()
+
     def end(self) -> list[Any]:
         """The last chunks, after the last byte.
 

@@ -250,11 +250,13 @@ def iterate_watched(
             if monotonic() >= due and name == "total":
                 raise APITimeoutError(deadlines.message(name))
             alive = is_sign_of_life(chunk)
+            handed_over = monotonic()
             yield chunk
             if alive:
                 content = True
-            if content:
                 since = monotonic()
+            else:  # while it is held up by whoever reads it, no time passes for the provider
+                since += monotonic() - handed_over
     finally:
         stopped.set()
         thread.join(bridge.CLOSING_PATIENCE)

@@ -34,6 +34,9 @@ __all__ = ["Ask", "Endpoint", "SDKProvider"]
 _DRAIN_TIMEOUT = 0.1
 """Seconds to wait for the end of a response whose answer is complete, so that its connection can be used again."""
 
+_GRACE = 0.5
+"""Seconds after a deadline at which a read ends by itself: whoever asks has given up by then, and told why."""
+
 _NOT_FOR_THE_ENDPOINT = frozenset(
     ("conversation", "conversation_id", "ignore_stream", "ignored", "provider", "proxy", "return_conversation")
 )
@@ -183,7 +186,10 @@ class SDKProvider(BaseProvider):
                 with self._request(client, ask) as response:
                     reader.begin(response.headers)
                     for data in response.http_response.iter_bytes():
-                        yield from reader.feed(data)
+                        chunks = reader.feed(data)
+                        if chunks:
+                            yield from chunks
+                            reader.resume()
                         if reader.done:
                             break
             except Exception as exception:
@@ -212,8 +218,11 @@ class SDKProvider(BaseProvider):
                     reader.begin(response.headers)
                     async with aclosing(response.http_response.aiter_bytes()) as pieces:
                         async for data in pieces:
-                            for chunk in reader.feed(data):
-                                yield chunk
+                            chunks = reader.feed(data)
+                            if chunks:
+                                for chunk in chunks:
+                                    yield chunk
+                                reader.resume()
                             if reader.done:
                                 if reader.finished:
                                     await _drain(pieces)
@@ -244,8 +253,7 @@ class SDKProvider(BaseProvider):
         endpoint = Endpoint(url, self._key(given.pop("api_key", None), url))
         deadlines = given.pop("deadlines", Deadlines())
         timeout = float(given.pop("timeout", self.timeout))
-        # Who asks gives up by these; here they end a read that nobody waits for any more.
-        timeout = max(filter(None, (deadlines.first_content, deadlines.idle)), default=timeout)
+        timeout = _backstop(deadlines, timeout)
         extra: dict[str, Any] = {key: given.pop(key) for key in ("extra_headers", "extra_query") if key in given}
         given |= given.pop("extra_body", {})
         return Ask(endpoint, resolve_model(self, model), messages, stream, given, extra, timeout, deadlines)
@@ -323,6 +331,14 @@ class SDKProvider(BaseProvider):
     def _adapt(self, ask: Ask, error: ProviderError) -> bool:
         """Change a request that was refused so that this endpoint takes it; False where there is nothing to change."""
         return False
+
+
+def _backstop(deadlines: Deadlines, timeout: float) -> float:
+    """Seconds without anything new after which a read ends, so that none is left that nobody waits for any more."""
+    gaps = (deadlines.first_content, deadlines.idle)
+    # One number stands for both gaps, so where there is no limit for one of them, the usual timeout counts.
+    longest = max(timeout if gap is None else gap + _GRACE for gap in gaps)
+    return longest if deadlines.total is None else min(longest, deadlines.total + _GRACE)
 
 
 def _first_of(models: Any) -> str:

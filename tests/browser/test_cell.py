@@ -86,14 +86,16 @@ def test_the_interrupt_button_stops_the_answer_and_keeps_it(page: Page, server: 
 
 
 def test_a_cell_that_nobody_answered_shows_a_short_error(page: Page, server: Server, pictures: Path) -> None:
-    """If every provider fails, the error under the cell is a line for each of them and no traceback."""
+    """If every provider fails, the error under the cell is a line for each attempt and no traceback."""
     notebook = open_ready(page, server, "failure.ipynb", "%%ask -p nobody-there,overloaded\nIs anybody there?")
     notebook.run(1)
     notebook.wait_until_idle(1)
     error = notebook.cell(1).locator("[data-mime-type='application/vnd.jupyter.error'], .jp-RenderedError, pre").last
     lines = error.inner_text().strip().splitlines()
     assert lines[0].startswith("RetryProviderError: every provider failed")
-    assert [line.split(":")[0] for line in lines[1:]] == ["nobody-there", "overloaded"]
+    names = [line.split(":")[0] for line in lines[1:]]
+    assert names[:2] == ["nobody-there", "overloaded"]
+    assert sorted(names[2:]) == names[:2], "the second round"
     notebook.screenshot(pictures / "failure.png", 1)
 
 
