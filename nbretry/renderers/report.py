@@ -93,7 +93,7 @@ def attempt_line(attempt: Attempt) -> str:
     parts.append(_outcome(attempt))
     if attempt.time_to_first_content is not None:
         parts.append(f"first token {seconds(attempt.time_to_first_content)}")
-    if attempt.duration is not None:
+    if attempt.duration is not None and attempt.state != "skipped":
         parts.append(seconds(attempt.duration))
     if _tokens(attempt.usage):
         parts.append(_tokens(attempt.usage))
@@ -156,7 +156,7 @@ def _cells(attempt: Attempt) -> tuple[str, ...]:
         result,
         seconds(attempt.started),
         "" if attempt.time_to_first_content is None else seconds(attempt.time_to_first_content),
-        "" if attempt.duration is None else seconds(attempt.duration),
+        "" if attempt.duration is None or attempt.state == "skipped" else seconds(attempt.duration),
         "" if tokens is None or (estimated and not tokens) else f"{'≈ ' if estimated else ''}{tokens}",
         dollars(attempt.cost, estimated=attempt.cost_estimated) if attempt.cost else "",
     )
