@@ -40,7 +40,8 @@ from nbretry.events import (
     ResponseIdentified,
     UsageReported,
 )
-from nbretry.policy import RetryPolicy, retry_after_of
+from nbretry.failures import retry_after_of
+from nbretry.policy import RetryPolicy
 from nbretry.providers import probe
 from nbretry.providers.base import NamedProvider, resolve_model
 from nbretry.providers.clients import is_loopback

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from nbretry.clock import SYSTEM_CLOCK, Clock
 from nbretry.errors import ConfigError, describe, status_of
-from nbretry.policy import FailureKind, classify, retry_after_of
+from nbretry.failures import FailureKind, classify, retry_after_of
 from nbretry.providers.base import NamedProvider
 
 __all__ = ["Cooldown", "Health", "HealthState", "ProviderHealth"]

@@ -28,7 +28,7 @@ from nbretry.errors import (
     StreamInterruptedError,
     status_error,
 )
-from nbretry.policy import retry_after_of
+from nbretry.failures import retry_after_of
 
 __all__ = ["Asked", "error_in_stream", "is_mapped", "is_transport_error", "one_line", "origin", "translate"]
 
