@@ -27,6 +27,7 @@ The names below ``ProviderError`` are those of the OpenAI and Anthropic SDKs whe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -314,7 +315,10 @@ def status_of(exception: BaseException) -> int | None:
             value = getattr(owner, name, None)
             if isinstance(value, int) and 400 <= value <= 599:
                 return value
-    return None
+    if type(exception).__name__ == "MissingAuthError":  # gpt4free's, as are those that have it in their text only
+        return 401
+    said = re.match(r"Response ([45]\d\d)\b", str(exception))
+    return int(said[1]) if said else None
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

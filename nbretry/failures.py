@@ -50,7 +50,10 @@ class FailureKind(enum.Enum):
 def classify(exception: BaseException) -> FailureKind:
     """The kind of failure, from our own type or else from the HTTP status that a foreign exception carries."""
     if not isinstance(exception, APIStatusError | APIConnectionError):
-        status = status_of(exception)
+        try:
+            status = status_of(exception)
+        except Exception:  # a foreign exception's own fault must not take the place of the failure that it stands for
+            status = None
         if status is None:
             # A plain ProviderError is a provider that cannot work here: a package or a file is missing.
             unfit = isinstance(exception, RetryNoProviderError | ConfigError) or type(exception) is ProviderError
@@ -71,6 +74,13 @@ def classify(exception: BaseException) -> FailureKind:
 
 def retry_after_of(exception: BaseException) -> float | None:
     """Seconds after which the provider said it can be asked again, from the exception, its response or its headers."""
+    try:
+        return _said_retry_after(exception)
+    except Exception:  # whatever a foreign exception has under these names
+        return None
+
+
+def _said_retry_after(exception: BaseException) -> float | None:
     value = getattr(exception, "retry_after", None)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return max(0.0, float(value))

@@ -23,7 +23,7 @@ from nbretry.prices import Price
 from nbretry.providers import bridge
 from nbretry.providers.base import aiterate, is_content, iterate, provider_name, resolve_model
 from nbretry.providers.joining import Continuation, messages_to_continue
-from nbretry.providers.watch import Watch, iterate_watched
+from nbretry.providers.watch import Watch, watched
 from nbretry.redaction import remember_secret
 from nbretry.types import FinishReason, Messages, Metadata, ProviderType, Reasoning, ResponseInfo, Status, Usage
 
@@ -70,6 +70,7 @@ class RunningAttempt:
         content_started: whether any content has come.
         deadlines: how long it may take.
         watch: what looks after them in an event loop.
+        set_aside: US dollars of the run's budget that are kept for it.
     """
 
     def __init__(self, run: Run, candidate: Candidate, number: int) -> None:
@@ -87,8 +88,10 @@ class RunningAttempt:
         self.deadlines = (own if isinstance(own, Deadlines) else Deadlines()).or_else(run.settings.deadlines)
         self.watch = Watch(self.deadlines)
         self.price: Price | None = None
+        self.set_aside = 0.0
         self.prompt_tokens: int | None = None
         self._said: list[str] = []
+        self._thought: list[str] = []
 
     def messages(self) -> Messages:
         """A copy for this provider, which may change it, with the text so far where it is to go on from that."""
@@ -101,11 +104,10 @@ class RunningAttempt:
 
         Close what is returned with `bridge.close`.
         """
-
-        def ask() -> Iterator[Any]:
-            return iterate(self.provider, self.model, self.messages(), **self.options())
-
-        chunks = iterate_watched(ask, self.deadlines) if self.deadlines else ask()
+        if self.deadlines:  # which only what can be cancelled keeps: a loop of its own
+            chunks = bridge.as_iterator(watched(self._aask, self.watch))
+        else:
+            chunks = iterate(self.provider, self.model, self.messages(), **self.options())
         return self._listen(chunks) if self._run.keeps_text else chunks
 
     def achunks(self) -> AsyncIterator[Any]:
@@ -113,8 +115,10 @@ class RunningAttempt:
 
         Close what is returned with `bridge.aclose`.
         """
-        chunks = aiterate(self.provider, self.model, self.messages(), **self.options())
-        return self._alisten(chunks) if self._run.keeps_text else chunks
+        return self._alisten(self._aask()) if self._run.keeps_text else self._aask()
+
+    def _aask(self) -> AsyncIterator[Any]:
+        return aiterate(self.provider, self.model, self.messages(), **self.options())
 
     def _listen(self, chunks: Iterator[Any]) -> Iterator[Any]:
         continuation = Continuation(self._run.text_so_far)
@@ -141,13 +145,22 @@ class RunningAttempt:
             text = continuation.end() if chunk is None else continuation.feed(chunk)
             self._said.append(text)
             return text
-        if isinstance(chunk, Usage):
-            self.usage = chunk
+        match chunk:
+            case Usage():
+                self.usage = chunk
+            case Reasoning():
+                self._thought.append(chunk.text)
+            case _ if is_content(chunk):
+                self._said.append(str(chunk))
         return chunk
 
     def said(self) -> str:
         """The text of this attempt, where the run keeps it."""
         return "".join(self._said)
+
+    def thought(self) -> str:
+        """The reasoning of this attempt, where the run keeps its text."""
+        return "".join(self._thought)
 
     def options(self) -> dict[str, Any]:
         """A copy for this provider, its own key taken out of a dict of keys."""
@@ -194,12 +207,15 @@ class RunningAttempt:
         match type(chunk).__name__:
             case "Reasoning":
                 text = getattr(chunk, "token", None)
+                self._thought.append(text or "")
                 return ReasoningDelta(self.number, text) if text else None
             case "FinishReason":
                 self.finish_reason = str(getattr(chunk, "reason", "")) or None
                 return None
             case "Usage":
-                usage = Usage(getattr(chunk, "prompt_tokens", None), getattr(chunk, "completion_tokens", None))
+                self.usage = usage = Usage(
+                    getattr(chunk, "prompt_tokens", None), getattr(chunk, "completion_tokens", None)
+                )
                 return self._run.record(UsageReported(self.number, usage))
             case "ProviderInfo":
                 return self._run.record(

@@ -30,6 +30,7 @@ class Budget:
             raise ConfigError(f"max_cost is {limit!r}, and should be an amount of US dollars from 0")
         self.limit = limit
         self.spent = 0.0
+        self._set_aside = 0.0
         self._whole = whole
         self._lock = threading.Lock()
 
@@ -40,11 +41,31 @@ class Budget:
         if self._whole is not None:
             self._whole.spend(amount)
 
-    def passed_by(self, amount: float) -> Budget | None:
-        """This budget, or the larger one, whose limit so many more US dollars would pass; None where there is none."""
-        if amount and self.limit is not None and self.spent + amount > self.limit:
-            return self
-        return None if self._whole is None else self._whole.passed_by(amount)
+    @property
+    def taken(self) -> float:
+        """US dollars that are spent, or set aside for requests that are under way."""
+        return self.spent + self._set_aside
+
+    def set_aside(self, amount: float) -> Budget | None:
+        """Keep so many US dollars for a request, so that others that are made meanwhile do not spend them.
+
+        Returns:
+            None; or this budget, or the larger one, whose limit that would pass: then nothing is kept.
+        """
+        with self._lock:
+            if amount and self.limit is not None and self.taken + amount > self.limit:
+                return self
+            passed = None if self._whole is None else self._whole.set_aside(amount)
+            if passed is None:
+                self._set_aside += amount
+            return passed
+
+    def give_back(self, amount: float) -> None:
+        """End what `set_aside` has kept, when it is known what the request has cost."""
+        with self._lock:
+            self._set_aside -= amount
+        if self._whole is not None:
+            self._whole.give_back(amount)
 
 
 def dollars(value: float, *, estimated: bool = False) -> str:

@@ -7,6 +7,7 @@ went well. A refused key and a long ``Retry-After`` send it to rest at once.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,16 +59,12 @@ class Cooldown:
             failures: how many there have been in a row, this one included.
             trips: how many rests there have been in a row.
         """
-        kind = classify(exception)
-        if kind in (FailureKind.REQUEST_WRONG, FailureKind.PROVIDER_UNFIT):
-            return None
-        # Without a status nothing was sent: a key that is not set can be set at any moment.
-        refused = kind is FailureKind.KEY_REFUSED and status_of(exception) is not None
-        if kind is FailureKind.KEY_REFUSED and not refused:
+        if not _is_the_providers_own(exception):
             return None
         said = retry_after_of(exception)
         if said is not None and said > self.retry_after_min:
             return min(said, self.rest_max)
+        refused = classify(exception) is FailureKind.KEY_REFUSED
         if refused or failures >= self.failures or trips:
             return min(self.rest_max, self.rest_initial * 2.0 ** min(trips, 32))
         return None
@@ -81,7 +78,7 @@ class ProviderHealth:
         provider: its name.
         state: ``ready``, ``resting``, or ``on trial`` while one question tries it after a rest.
         resting_for: seconds that it still rests.
-        failures: failures in a row.
+        failures: failures in a row, of those that count towards a rest.
         last_error: ``Type: message`` of the last failure, secrets masked; None after an answer.
         first_content: seconds to the first content, the last time that there was any.
     """
@@ -184,8 +181,9 @@ class Health:
         with self._lock:
             record = self._record(provider)
             on_trial, record.trial = record.trial, False
-            record.failures += 1
             record.last_error = describe(exception)
+            if _is_the_providers_own(exception):
+                record.failures += 1
             if self.cooldown is None:
                 return
             rest = self.cooldown.rest_after(exception, record.failures, record.trips if on_trial else 0)
@@ -229,11 +227,27 @@ class Health:
         credentials = _credentials(provider)
         record = self._records.get(id(inner))
         if record is None or record.credentials != credentials:
-            record = self._records[id(inner)] = _Record(inner, credentials)
+            record = self._records[id(inner)] = _Record(self._hold(inner), credentials)
         return record
+
+    def _hold(self, provider: Any) -> Any:
+        """What keeps a record true to its provider: it goes with the provider, which it does not keep alive."""
+        records, key = self._records, id(provider)
+        try:
+            return weakref.ref(provider, lambda _: records.pop(key, None))
+        except TypeError:  # a class with `__slots__`
+            return provider
 
     def _resting_for(self, record: _Record) -> float:
         return 0.0 if record.until is None else max(0.0, record.until - self._clock.monotonic())
+
+
+def _is_the_providers_own(exception: BaseException) -> bool:
+    kind = classify(exception)
+    if kind is FailureKind.KEY_REFUSED:
+        # Without a status nothing was sent: a key that is not set can be set at any moment.
+        return status_of(exception) is not None
+    return kind in (FailureKind.PASSING, FailureKind.RATE_LIMITED)
 
 
 def _inner(provider: Any) -> Any:

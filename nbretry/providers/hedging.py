@@ -50,6 +50,7 @@ class _Racer:
         self.chunks: deque[Any] = deque()
         self.ended = False
         self.failure: BaseException | None = None
+        self._given_up = False
         self._arrived = arrived
         self._room = asyncio.Event()
         self._room.set()
@@ -62,6 +63,8 @@ class _Racer:
             watch.start(is_waiting=self._room.is_set)
             try:
                 async for chunk in chunks:
+                    if self._given_up:  # and the provider goes on all the same
+                        break
                     watch.fresh = watch.fresh or is_sign_of_life(chunk)
                     self.chunks.append(chunk)
                     self._arrived.set()
@@ -71,11 +74,19 @@ class _Racer:
             finally:
                 watch.stop()
                 await bridge.aclose(chunks)
-        except (Exception, asyncio.CancelledError) as exception:
+        except BaseException as exception:
             self.failure = exception
-        self.failure = watch.failure() or self.failure
-        self.ended = True
-        self._arrived.set()
+            if isinstance(exception, KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            self.failure = watch.failure() or self.failure
+            self.ended = True
+            self._arrived.set()
+
+    def give_up(self) -> None:
+        """Stop reading; the task ends when the provider is closed."""
+        self._given_up = True
+        self.task.cancel()
 
     def take(self) -> Any:
         """The next chunk, of which there is one."""
@@ -115,16 +126,14 @@ class _Race:
 
     def start_another(self) -> bool:
         """Ask the next provider beside those who have said nothing for long enough; False where it is not time to."""
-        if asyncio.get_running_loop().time() < self._hedge_at or not self._run.has_another():
-            return False
-        return self.start()
+        return self._seconds_to_another() <= 0.0 and self.start()
 
     def choose(self, winner: _Racer) -> None:
         """Give up all others: this one has spoken."""
         self._hedge_at = math.inf
         for racer in self.racers:
             if racer is not winner:
-                racer.task.cancel()
+                racer.give_up()
                 self._losers.append(racer)
                 self._run.cancelled(racer.attempt, f"{winner.attempt.name} was quicker")
         self.racers = [winner]
@@ -134,11 +143,12 @@ class _Race:
         if any(racer.chunks or racer.ended for racer in self.racers):
             return
         self._arrived.clear()
-        if self._hedge_at == math.inf or not self._run.has_another():
+        seconds = self._seconds_to_another()
+        if seconds == math.inf:
             await self._arrived.wait()
             return
         try:
-            async with asyncio.timeout_at(self._hedge_at):
+            async with asyncio.timeout(seconds):
                 await self._arrived.wait()
         except TimeoutError:
             return
@@ -147,12 +157,16 @@ class _Race:
         """Cancel whoever is still being asked, and wait a moment until all are closed."""
         tasks = [racer.task for racer in (*self.racers, *self._losers)]
         for racer in self.racers:
-            racer.task.cancel()
+            racer.give_up()
         if tasks:
             await asyncio.wait(tasks, timeout=bridge.CLOSING_PATIENCE)
 
+    def _seconds_to_another(self) -> float:
+        """Seconds until another provider is to be asked beside these; infinity where none is."""
+        return max(self._hedge_at - asyncio.get_running_loop().time(), self._run.seconds_to_another())
+
     def _patience(self) -> float:
-        """Seconds until another provider is to be asked."""
+        """Seconds without content after which another provider is asked."""
         after = self._run.settings.hedge_after
         if isinstance(after, str):
             quantile = self._run.settings.health.first_content_quantile(float(after[1:]) / 100)
@@ -232,5 +246,7 @@ async def race(
                 yield fact
         raise ended.exception
     finally:
-        await field.close()
-        run.close()
+        try:
+            await field.close()
+        finally:  # also where whoever waits for it is cancelled once more
+            run.close()

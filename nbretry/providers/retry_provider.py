@@ -215,6 +215,7 @@ class IterListProvider(BaseProvider):
     def _new_run(
         self,
         takes_back: bool,
+        /,
         model: str,
         messages: Messages | str,
         stream: bool,

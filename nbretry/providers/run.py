@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import TypeVar
 from nbretry.answer import fold
 from nbretry.clock import Clock
 from nbretry.deadlines import Deadlines
-from nbretry.errors import CostLimitError, NotAskedError, RestingError, RetryProviderError, describe
+from nbretry.errors import APITimeoutError, CostLimitError, NotAskedError, RestingError, RetryProviderError, describe
 from nbretry.events import (
     AttemptCancelled,
     AttemptFailed,
@@ -136,14 +137,18 @@ class Run:
     def next_attempt(self) -> RunningAttempt | None:
         """Ask the next provider; None where there is nobody left."""
         while (candidate := self._next_candidate()) is not None:
-            attempt = self._begin(candidate)
+            try:
+                attempt = self._begin(candidate)
+            except BaseException:  # a trial that is never begun would keep all others away from the provider
+                self.settings.health.abandoned(candidate.provider)
+                raise
             if attempt is not None:
                 return attempt
         return None
 
-    def has_another(self) -> bool:
-        """Whether somebody in this round has not been asked yet: whom a hedged run may ask beside the others."""
-        return bool(self._queue)
+    def seconds_to_another(self) -> float:
+        """Seconds until a hedged run may ask one more beside the others; infinity where this round has nobody left."""
+        return max(0.0, self._queue[0].ready_at - self.now()) if self._queue else math.inf
 
     def first_content(self, attempt: RunningAttempt) -> FirstContent:
         """Take note that the first content of an attempt has come."""
@@ -153,7 +158,7 @@ class Run:
 
     def failed(self, attempt: RunningAttempt, exception: BaseException) -> AttemptFailed:
         """Take note of a failure and decide what follows."""
-        self._end(attempt)
+        self._end(attempt, exception)
         mask_exception(exception)
         logger.warning("attempt %d: %s failed: %s", attempt.number, attempt.name, describe(exception))
         self.settings.health.failed(attempt.provider, exception)
@@ -314,23 +319,28 @@ class Run:
         longest = self.request.options.get("max_tokens")
         usage = Usage(attempt.prompt_tokens, longest if isinstance(longest, int) else _USUAL_ANSWER)
         cost = price.cost(usage) or 0.0
-        passed = budget.passed_by(cost)
+        passed = budget.set_aside(cost)
         if passed is None:
+            attempt.set_aside = cost
             return None
         return CostLimitError(
-            f"skipped: asking it would cost about {dollars(cost)}, and {dollars(passed.spent)} of max_cost "
+            f"skipped: asking it would cost about {dollars(cost)}, and {dollars(passed.taken)} of max_cost "
             f"{dollars(passed.limit or 0.0)} are spent",
             provider=attempt.name,
             model=attempt.model or None,
         )
 
-    def _end(self, attempt: RunningAttempt) -> None:
+    def _end(self, attempt: RunningAttempt, exception: BaseException | None = None) -> None:
         self._open.remove(attempt)
         budget = self.settings.budget
         if budget is None or attempt.price is None:
             return
+        budget.give_back(attempt.set_aside)
+        answered = attempt.content_started or attempt.usage is not None
+        if not (exception is None or answered or isinstance(exception, APITimeoutError)):
+            return  # refused or not reached, as `Attempt.is_paid` has it
         usage = attempt.usage or Usage()
         prompt = attempt.prompt_tokens if usage.prompt_tokens is None else usage.prompt_tokens
-        text = attempt.said()
+        text = attempt.said() + attempt.thought()
         completion = estimate_tokens(text) if usage.completion_tokens is None else usage.completion_tokens
         budget.spend(attempt.price.cost(Usage(prompt, completion)) or 0.0)

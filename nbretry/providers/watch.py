@@ -2,7 +2,7 @@
 
 With an event loop one timer watches an attempt: whoever reads the chunks sets `Watch.fresh` for each content, and only
 when the timer goes off is it looked at and the timer set anew. (A timeout made or moved for each chunk costs
-thousands of nanoseconds, an attribute ten.) Without an event loop the provider is read in a thread of its own.
+thousands of nanoseconds, an attribute ten.) For code without an event loop there is one in a thread, see `watched`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-import queue
-import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from nbretry.deadlines import Deadlines
@@ -23,7 +20,7 @@ from nbretry.providers import bridge
 from nbretry.providers.base import is_content
 from nbretry.types import Reasoning, Status
 
-__all__ = ["Watch", "is_sign_of_life", "iterate_watched"]
+__all__ = ["Watch", "is_sign_of_life", "watched"]
 
 _PARTS = 10
 """An idle provider is noticed at most this part of the limit late."""
@@ -187,88 +184,35 @@ def _is_step(value: Any) -> bool:
     return inspect.isasyncgen(value) or inspect.iscoroutine(value) or inspect.isgenerator(value)
 
 
-_END = object()
-
-
-def iterate_watched(
-    make: Callable[[], Iterator[Any]], deadlines: Deadlines, monotonic: Callable[[], float] = time.monotonic
-) -> Iterator[Any]:
-    """The chunks of a synchronous iterator, which is made and read in a thread of its own so that it can be given up.
+def watched(ask: Callable[[], AsyncIterator[Any]], watch: Watch) -> AsyncGenerator[Any, None]:
+    """The chunks of a provider, watched in here: for a loop that is only there to read them.
 
     Args:
-        make: makes the iterator.
-        deadlines: the limits.
-        monotonic: seconds that never run backwards.
+        ask: asks the provider.
+        watch: its deadlines.
 
     Raises:
-        APITimeoutError: a limit has passed. The thread closes the iterator as soon as its present step returns.
+        APITimeoutError: a limit has passed; the provider's stream is closed.
     """
-    arrived: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(bridge.READ_AHEAD)
-    stopped = threading.Event()
+    reference: list[weakref.ref[Any]] = []
 
-    def hand_over(item: tuple[Any, BaseException | None]) -> None:
-        while not stopped.is_set():
-            try:
-                arrived.put(item, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def pump() -> None:
-        chunks: Any = None
+    async def listen() -> AsyncGenerator[Any, None]:
+        chunks = ask()
+        watch.start(reference[0]())
         try:
-            chunks = make()
-            for chunk in chunks:
-                hand_over((chunk, None))
-                if stopped.is_set():
-                    return
-            hand_over((_END, None))
-        except BaseException as exception:
-            hand_over((_END, exception))
+            async for chunk in chunks:
+                watch.fresh = watch.fresh or is_sign_of_life(chunk)
+                yield chunk
+        except (Exception, asyncio.CancelledError):
+            if watch.name is None:
+                raise
         finally:
-            bridge.close(chunks)
+            watch.stop()
+            await bridge.aclose(chunks)
+        failure = watch.failure()
+        if failure is not None:
+            raise failure
 
-    thread = bridge.thread_like_this(pump, "nbretry-provider")
-    started = since = monotonic()
-    content = False
-    try:
-        thread.start()
-        while True:
-            dues = [(limit, name) for limit, name in _dues(deadlines, started, since, content) if limit is not None]
-            due, name = min(dues, default=(float("inf"), ""))
-            try:
-                # A bound, as an unbounded wait cannot be interrupted from the keyboard on every system.
-                chunk, exception = arrived.get(timeout=max(0.0, min(0.2, due - monotonic())))
-            except queue.Empty:
-                if monotonic() >= due:
-                    raise APITimeoutError(deadlines.message(name)) from None
-                continue
-            if exception is not None:
-                raise exception
-            if chunk is _END:
-                return
-            if monotonic() >= due and name == "total":
-                raise APITimeoutError(deadlines.message(name))
-            alive = is_sign_of_life(chunk)
-            handed_over = monotonic()
-            yield chunk
-            if alive:
-                content = True
-                since = monotonic()
-            else:  # while it is held up by whoever reads it, no time passes for the provider
-                since += monotonic() - handed_over
-    finally:
-        stopped.set()
-        thread.join(bridge.CLOSING_PATIENCE)
-
-
-def _dues(deadlines: Deadlines, started: float, since: float, content: bool) -> list[tuple[float | None, str]]:
-    def after(begun: float, limit: float | None) -> float | None:
-        return None if limit is None else begun + limit
-
-    gap = (
-        (after(since, deadlines.idle), "idle")
-        if content
-        else (after(started, deadlines.first_content), "first_content")
-    )
-    return [(after(started, deadlines.total), "total"), gap]
+    generator = listen()
+    reference.append(weakref.ref(generator))
+    return generator

@@ -135,14 +135,21 @@ def _data(event: Any) -> bytes:
 
 
 class Answer:
-    """One answer to one request."""
+    """One answer to one request.
 
-    def __init__(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
+    Args:
+        seen: the request.
+        writer: where to.
+        behaviour: the kind of the answer and its argument; the model's name by default.
+    """
+
+    def __init__(self, seen: Seen, writer: asyncio.StreamWriter, behaviour: str | None = None) -> None:
         self.seen, self.writer = seen, writer
+        self.behaviour = seen.model if behaviour is None else behaviour
         self.say = (_Messages if seen.path.endswith("/messages") else _Chat)(seen.model)
 
     async def send(self) -> None:
-        kind, _, argument = self.seen.model.partition("-")
+        kind, _, argument = self.behaviour.partition("-")
         if self.seen.path.endswith("/models"):
             await self.json(200, {"object": "list", "data": [{"id": "ok", "object": "model", "created": 1}]})
         elif not self.seen.path.endswith(("/chat/completions", "/v1/messages")):
@@ -173,6 +180,25 @@ class Answer:
     async def do_slow(self, milliseconds: str) -> None:
         await asyncio.sleep(float(milliseconds) / 1000)
         await self.text(WORDS)
+
+    async def do_pause(self, milliseconds: str) -> None:
+        """Three pieces, a pause in which comments are sent, and the rest."""
+        await self.begin("3")
+        end = asyncio.get_running_loop().time() + float(milliseconds) / 1000
+        while asyncio.get_running_loop().time() < end:
+            await self.part(b": keep-alive\n\n")
+            await asyncio.sleep(0.05)
+        await self.part(b"".join([*map(self.say.delta, WORDS[3:]), self.say.finish(), self.say.done()]))
+        await self.end()
+
+    async def do_trickle(self, milliseconds: str) -> None:
+        """Each piece after a pause."""
+        await self.head()
+        await self.part(self.say.start())
+        for event in (*map(self.say.delta, WORDS), self.say.finish() + self.say.done()):
+            await asyncio.sleep(float(milliseconds) / 1000)
+            await self.part(event)
+        await self.end()
 
     async def do_echo(self, _: str) -> None:
         await self.text([json.dumps(self.seen.body, sort_keys=True)])
@@ -296,6 +322,14 @@ class Answer:
         while True:
             await self.part(b": keep-alive\n\n")
             await asyncio.sleep(float(milliseconds) / 1000)
+
+    async def do_mute(self, count: str) -> None:
+        """After some pieces nothing but comments, empty pieces and chunks with a role alone, for ever."""
+        await self.begin(count)
+        while True:
+            for empty in (b": keep-alive\n\n", self.say.delta(""), self.say.start()):
+                await self.part(empty)
+                await asyncio.sleep(0.02)
 
     async def do_refuse(self, _: str) -> None:
         self.reset()

@@ -29,12 +29,15 @@ class FaultServer:
         seen: every request so far.
         open_streams: answers that are being sent now.
         disconnects: how often a client went away before its answer was sent.
+        turns: models whose requests are answered in turn as these models' would be, and then from the first again.
     """
 
     seen: list[Seen] = field(default_factory=list)
+    turns: dict[str, list[str]] = field(default_factory=dict)
     open_streams: int = 0
     disconnects: int = 0
     connections: int = 0
+    _taken: dict[str, int] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:
@@ -83,7 +86,7 @@ class FaultServer:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1024)
         self._port = server.sockets[0].getsockname()[1]
         started.set()
         await self._stopped.wait()
@@ -103,13 +106,20 @@ class FaultServer:
                 if seen is None:
                     return
                 self.seen.append(seen)
-                early = await self._answer_while_connected(Answer(seen, writer), reader)
+                early = await self._answer_while_connected(Answer(seen, writer, self._behaviour(seen.model)), reader)
         except (ConnectionError, asyncio.IncompleteReadError, Hangup):
             pass
         finally:
             writer.close()
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 await writer.wait_closed()
+
+    def _behaviour(self, model: str) -> str:
+        turns = self.turns.get(model)
+        if turns is None:
+            return model
+        taken = self._taken[model] = self._taken.get(model, -1) + 1
+        return turns[taken % len(turns)]
 
     async def _answer_while_connected(self, answer: Answer, reader: asyncio.StreamReader) -> bytes:
         """Answer, but stop when the client goes away. Gives what it has sent of its next request."""

@@ -62,7 +62,7 @@ def test_everyone_fails(nb: Kernel, cell: str) -> None:
 
 
 def test_answer_begins_anew(nb: Kernel) -> None:
-    """Where the stream breaks after its first words, the next provider answers in their place; the report keeps them."""
+    """Where the stream breaks after its first words the next provider answers instead; the report keeps them."""
     ran = nb.run("%%ask -p fading,good\nWhy?")
     assert not ran.failed
     assert ran.repaints()[0].startswith("half an")

@@ -258,6 +258,13 @@ def test_arguments_reach_the_provider(listen: Listen) -> None:
     assert call.options == {"stream": True, "temperature": 0.5}
 
 
+def test_any_name_reaches_the_provider(listen: Listen) -> None:
+    """A keyword argument may have any name, one of the engine's own included."""
+    a = provider("A", ["a"])
+    assert listen(RetryProvider([a]), takes_back="x", request="y", facts="z").chunks == ["a"]
+    assert a.script.calls[0].options.items() >= {"takes_back": "x", "request": "y", "facts": "z"}.items()
+
+
 def test_single_provider_retry_asks_each_provider_so_often_before_the_next(listen: Listen) -> None:
     """With ``single_provider_retry`` one provider is asked up to ``max_retries`` times before the next one is."""
     dead, good = provider("Dead", [ValueError("no")]), provider("Good", ["good"])

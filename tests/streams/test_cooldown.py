@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextlib import closing
 from typing import Any
 
@@ -19,6 +21,7 @@ from nbretry.errors import (
     RetryProviderError,
     ServerError,
 )
+from nbretry.prices import PriceTable
 from nbretry.providers import RetryProvider
 from nbretry.providers.base import NamedProvider
 from nbretry.providers.health import Cooldown, Health
@@ -247,3 +250,51 @@ def test_who_rests_is_the_last_resort() -> None:
     assert [attempt.next_step for attempt in answer.error.attempts] == [None, "fallback", "stop"]
     resting.failure = None
     assert listen_sync(retry).text == "resting"
+
+
+def test_failures_of_the_request_do_not_add_up() -> None:
+    """Before a failure of the provider's own they count for nothing, and neither does a key that was not set."""
+    for failure in (NotFoundError("no", status_code=404), AuthenticationError("KEY is not set")):
+        bad = Switch("bad", failure)
+        retry, _ = chain(bad, Switch("good"))
+        listen_sync(retry)
+        bad.failure = DOWN
+        listen_sync(retry)
+        assert states(retry)[0] == ("ready", 0.0)
+
+
+def test_a_trial_that_cannot_begin_is_no_trial() -> None:
+    """Where a run breaks before the provider is asked, the next run may still try it."""
+
+    class Prices(PriceTable):
+        broken = False
+
+        def price(self, *args: Any, **kwargs: Any) -> Any:
+            if self.broken:
+                raise ValueError("broken")
+            return super().price(*args, **kwargs)
+
+    bad, clock, prices = Switch("bad", KEY), VirtualClock(), Prices()
+    retry = RetryProvider([bad, Switch("good")], False, cooldown=Cooldown(), clock=clock, prices=prices)
+    listen_sync(retry)
+    clock.now += 10
+    prices.broken = True
+    assert isinstance(listen_sync(retry).error, ValueError)
+    prices.broken, bad.failure = False, None
+    assert listen_sync(retry).text == "bad"
+
+
+def test_the_record_keeps_nobody_alive() -> None:
+    """A provider that is made for one question goes with it, and so does its record."""
+    health = Health(Cooldown())
+    lasting = Switch("lasting")
+    asked = []
+    for _ in range(20):
+        passing = Switch("passing", ServerError("down", status_code=500))
+        asked.append(weakref.ref(passing))
+        assert listen_sync(RetryProvider([passing, lasting], False, health=health)).text == "lasting"
+        assert health.of(passing, "").failures == 1
+    del passing
+    gc.collect()
+    assert [one() for one in asked] == [None] * 20
+    assert len(health._records) == 1

@@ -11,12 +11,22 @@ from virtual_time import LoopClock, Timed, answer_or_what_there_is, run_virtuall
 
 from nbretry.answer import Answer
 from nbretry.deadlines import Deadlines
-from nbretry.errors import ConfigError, CostLimitError, RetryProviderError, ServerError, StreamInterruptedError
+from nbretry.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    ConfigError,
+    CostLimitError,
+    RetryProviderError,
+    ServerError,
+    StreamInterruptedError,
+)
 from nbretry.prices import PriceTable, estimate_prompt_tokens, estimate_tokens
 from nbretry.providers import RetryProvider, ScriptedProvider
+from nbretry.providers.budget import Budget
 from nbretry.renderers.report import report_html, report_text
 from nbretry.session import Question, Session
-from nbretry.types import Usage
+from nbretry.types import Reasoning, Usage
 
 PROMPT = estimate_prompt_tokens(HELLO)
 PRICES = PriceTable({"dear": (1000.0, 2000.0), "cheap": (1.0, 2.0)})
@@ -154,3 +164,43 @@ def test_a_wrong_limit_is_told(limit: float) -> None:
     """A limit that is no amount of money is one line."""
     with pytest.raises(ConfigError, match="should be an amount of US dollars from 0"):
         RetryProvider([], max_cost=limit)
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        [AuthenticationError("no", status_code=401)],
+        [APIConnectionError("refused")],
+        [APITimeoutError("silent")],
+        [Reasoning("let me think " * 50), "x"],
+        [TEXT, StreamInterruptedError("cut")],
+        [Usage(7, 5)],
+    ],
+    ids=lambda play: type(play[0]).__name__,
+)
+def test_what_is_spent_is_what_the_answers_cost(play: list[Any]) -> None:
+    """The limit counts an attempt as the answer does: nothing for one that was refused, reasoning as well as text."""
+
+    async def main() -> None:
+        chain = RetryProvider([Timed("dear", play)], False, clock=LoopClock(), prices=PRICES, max_cost=9)
+        answer = await answer_or_what_there_is(chain)
+        assert chain.spent == pytest.approx(answer.cost or 0.0)
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("budget", [Budget(1.5), Budget(None, Budget(1.5))], ids=["own", "whole"])
+def test_several_at_once_do_not_pass_the_limit_together(budget: Budget) -> None:
+    """What one question may cost is set aside while it is under way, and given back when its cost is known."""
+    slow = Timed("dear", [1, "x", Usage(0, 1)])
+
+    async def main() -> list[Any]:
+        chain = RetryProvider([slow], False, clock=LoopClock(), prices=PRICES, max_cost=budget)
+        first = await asyncio.gather(*(chain.answer("", HELLO) for _ in range(9)), return_exceptions=True)
+        await chain.answer("", HELLO)
+        return first
+
+    answered = [one for one in run_virtually(main()) if isinstance(one, Answer)]
+    assert len(answered) == 1, "another one would have been reckoned with another dollar"
+    assert len(slow.calls) == 2
+    assert budget.taken == budget.spent == pytest.approx(2 * 0.002)

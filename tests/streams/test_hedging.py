@@ -12,9 +12,17 @@ from virtual_time import LoopClock, Timed, answer_or_what_there_is, run_virtuall
 
 from nbretry.answer import Answer
 from nbretry.deadlines import Deadlines
-from nbretry.errors import BadRequestError, ConfigError, ServerError, StreamInterruptedError
+from nbretry.errors import (
+    BadRequestError,
+    ConfigError,
+    RateLimitError,
+    RetryProviderError,
+    ServerError,
+    StreamInterruptedError,
+)
 from nbretry.policy import RetryPolicy
 from nbretry.providers import RetryProvider, ScriptedProvider
+from nbretry.providers.health import Cooldown
 from nbretry.providers.hedging import check_hedge_after
 
 DOWN = ServerError("down", status_code=503)
@@ -196,3 +204,86 @@ def test_a_wrong_value_is_told(value: Any) -> None:
         check_hedge_after(value)
     for fine in (None, 0, 1.5, "p50", "p99.9"):
         check_hedge_after(fine)
+
+
+def test_retry_after_holds_beside_another() -> None:
+    """One that said when to come back is asked at that moment and not before, although another one says nothing."""
+    busy = Timed("busy", [3, RateLimitError("wait", status_code=429, retry_after=20.0)], ["back"])
+    answer = ask(busy, Timed("slow", [99, "x"]), policy=RetryPolicy(max_attempts=2))
+    assert (answer.text, busy.asked_at) == ("back", [0.0, 23.0])
+
+
+class Panic(BaseException):
+    """As an extension in Rust raises it: no `Exception`."""
+
+
+def test_what_is_no_exception_passes_through() -> None:
+    """What a provider raises that is no `Exception` ends the run at once, and nobody waits for it for ever."""
+    other = Timed("other", [99, "x"])
+
+    async def main() -> None:
+        async with asyncio.timeout(50):
+            await RetryProvider([Timed("a", [5, Panic()]), other], False, hedge_after=1).answer("", HELLO)
+
+    with pytest.raises(Panic):
+        run_virtually(main())
+    assert other.closed == 1
+
+
+def test_a_loser_that_goes_on_is_closed() -> None:
+    """One that lost and swallows its cancellation is closed as soon as it says something more."""
+    closed = []
+
+    class Stubborn:
+        @staticmethod
+        async def create_async_generator(model: str, messages: Any, **options: Any) -> Any:
+            try:
+                for _ in range(500):
+                    try:
+                        await asyncio.sleep(5)
+                    except asyncio.CancelledError:
+                        yield ""
+                    yield "late"
+            finally:
+                closed.append(True)
+
+    assert ask(Stubborn, Timed("quick", ["quick"]), hedge_after=1).text == "quick"
+    assert closed == [True]
+
+
+def test_closing_that_is_cancelled_frees_the_trial() -> None:
+    """A run that is cancelled again while its providers are being closed still gives back what it holds."""
+
+    class SlowToClose:
+        @staticmethod
+        async def create_async_generator(model: str, messages: Any, **options: Any) -> Any:
+            if not calls:
+                calls.append(model)
+                raise DOWN
+            try:
+                await asyncio.sleep(99)
+                yield "x"
+            finally:
+                closing.set()
+                await asyncio.sleep(0.1)
+
+    calls: list[str] = []
+    closing = asyncio.Event()
+
+    async def main() -> str:
+        chain = RetryProvider([SlowToClose], hedge_after=1, clock=LoopClock(), cooldown=Cooldown(1, rest_initial=1.0))
+        with pytest.raises(RetryProviderError):
+            await chain.answer("", HELLO)
+        await asyncio.sleep(2)
+        trial = asyncio.create_task(chain.answer("", HELLO))
+        await asyncio.sleep(2)
+        assert chain.health()[0].state == "on trial"
+        trial.cancel()
+        await closing.wait()
+        trial.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await trial
+        await asyncio.sleep(1)
+        return chain.health()[0].state
+
+    assert run_virtually(main()) == "ready"

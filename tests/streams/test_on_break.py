@@ -209,3 +209,18 @@ def test_overlaps_do_not_depend_on_how_the_text_is_cut(text: str, new: str, cuts
     assert new.endswith(expected)
     left_out = new[: len(new) - len(expected)]
     assert text.endswith(left_out) or not left_out.strip(" ")
+
+
+def test_an_answer_that_is_no_text_is_not_begun_anew() -> None:
+    """A chunk of another type that says it is content is part of the text that the next provider is handed."""
+
+    class Picture:
+        is_content = True
+
+        def __str__(self) -> str:
+            return "![a picture]"
+
+    second = provider("Second", [" and text"])
+    retry = chain(provider("First", [Picture(), CUT]), second, on_break="continue")
+    assert listen_sync(retry).chunks[1:] == [" and text"]
+    assert "![a picture]" in str(second.script.calls[0].messages[1:])

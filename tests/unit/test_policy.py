@@ -225,3 +225,32 @@ def test_a_policy_is_a_value() -> None:
     assert RetryPolicy(max_attempts=2) == RetryPolicy(max_attempts=2)
     with pytest.raises(AttributeError):
         RetryPolicy().max_attempts = 3  # type: ignore[misc]
+
+
+class OddError(Exception):
+    """What a stranger's exception may carry under the names that are looked for."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__("odd")
+        vars(self).update(attributes)
+
+    @property
+    def status(self) -> int:
+        raise RuntimeError("not known yet")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"retry_after": 10**400},
+        {"headers": {"retry-after": OddError}},
+        {"headers": SimpleNamespace(items=5)},
+    ],
+    ids=str,
+)
+def test_odd_exceptions_are_failures_like_others(attributes: dict[str, Any]) -> None:
+    """What cannot be read from a stranger's exception is not there, and the run goes on."""
+    exception = OddError(**attributes)
+    assert classify(exception) is FailureKind.PASSING
+    assert retry_after_of(exception) is None
