@@ -308,16 +308,23 @@ def failure_text(head: str, failures: Iterable[tuple[str, BaseException]]) -> st
     return "\n".join([f"{head}:", *lines])
 
 
+def attribute_of(owner: Any, name: str) -> Any:
+    """What a stranger's object has under this name; None where it has nothing there, or cannot say."""
+    try:
+        return getattr(owner, name, None)
+    except Exception:
+        return None
+
+
 def status_of(exception: BaseException) -> int | None:
     """The HTTP status, 400 to 599, that an exception or its response carries under any of the usual names."""
-    for owner in (exception, getattr(exception, "response", None)):
+    for owner in (exception, attribute_of(exception, "response")):
         for name in ("status_code", "status", "code", "http_status"):
-            value = getattr(owner, name, None)
+            value = attribute_of(owner, name)
             if isinstance(value, int) and 400 <= value <= 599:
                 return value
-    if type(exception).__name__ == "MissingAuthError":  # gpt4free's, as are those that have it in their text only
-        return 401
-    said = re.match(r"Response ([45]\d\d)\b", str(exception))
+    # gpt4free's exceptions have it in their text only.
+    said = re.match(r"Response ([45]\d\d)\b", message_of(exception))
     return int(said[1]) if said else None
 
 

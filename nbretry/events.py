@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias, get_args
 
-from nbretry.errors import RecordedError, message_of, type_name
+from nbretry.errors import RecordedError, attribute_of, message_of, type_name
 from nbretry.redaction import mask
 from nbretry.types import Usage
 
@@ -259,7 +259,7 @@ def exception_to_json(exception: BaseException) -> dict[str, Any]:
     """Type, masked message, status code and ``retry_after`` of an exception, without what it does not carry."""
     record: dict[str, Any] = {"type": type_name(exception), "message": message_of(exception)}
     for name in ("status_code", "retry_after"):
-        value = getattr(exception, name, None)
+        value = attribute_of(exception, name)
         if isinstance(value, int | float):
             record[name] = value
     return record

@@ -55,6 +55,8 @@ def classify(exception: BaseException) -> FailureKind:
         except Exception:  # a foreign exception's own fault must not take the place of the failure that it stands for
             status = None
         if status is None:
+            if type(exception).__name__ == "MissingAuthError":  # gpt4free's: nothing was sent
+                return FailureKind.KEY_REFUSED
             # A plain ProviderError is a provider that cannot work here: a package or a file is missing.
             unfit = isinstance(exception, RetryNoProviderError | ConfigError) or type(exception) is ProviderError
             return FailureKind.PROVIDER_UNFIT if unfit else FailureKind.PASSING

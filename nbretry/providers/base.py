@@ -212,7 +212,7 @@ def is_content(chunk: Any) -> bool:
     return False
 
 
-def iterate(provider: ProviderType, model: str, messages: Messages, **options: Any) -> Iterator[Any]:
+def iterate(provider: ProviderType, model: str, messages: Messages, /, **options: Any) -> Iterator[Any]:
     """The chunks of one call of a provider, for code without an event loop.
 
     A provider that is asynchronous only is run by an event loop of its own in another thread, so this works inside a
@@ -226,7 +226,7 @@ def iterate(provider: ProviderType, model: str, messages: Messages, **options: A
     return bridge.as_iterator(_call(function, model, messages, options))
 
 
-def aiterate(provider: ProviderType, model: str, messages: Messages, **options: Any) -> AsyncIterator[Any]:
+def aiterate(provider: ProviderType, model: str, messages: Messages, /, **options: Any) -> AsyncIterator[Any]:
     """The chunks of one call of a provider, for code in an event loop.
 
     A provider that is synchronous only runs in a thread, so the loop is not held up. Close what is returned with

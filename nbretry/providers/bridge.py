@@ -240,11 +240,14 @@ def _call_in_loop(running: dict[str, Any], callback: Callable[[], Any]) -> None:
 
 def cancellation() -> Callable[[], bool]:
     """Tells from now on whether the running task has been cancelled, also where that was swallowed on its way."""
-    task = asyncio.current_task()
-    if task is None:
-        return lambda: False
-    before = task.cancelling()
-    return lambda: task.cancelling() > before
+    first = asyncio.current_task()
+    before = 0 if first is None else first.cancelling()
+
+    def cancelled() -> bool:
+        task = asyncio.current_task()  # a generator may be read by a task of its own for each chunk
+        return task is not None and task.cancelling() > (before if task is first else 0)
+
+    return cancelled
 
 
 def close(iterator: Any) -> None:

@@ -100,7 +100,7 @@ class _Record:
         self.failures = 0
         self.trips = 0
         self.until: float | None = None
-        self.trial = False
+        self.trial: object | None = None
         self.last_error: str | None = None
         self.first_content: float | None = None
 
@@ -132,7 +132,7 @@ class Health:
             if record is None or record.credentials != _credentials(provider):
                 return ProviderHealth(name)
             resting = self._resting_for(record)
-            state: HealthState = "resting" if resting else "on trial" if record.trial else "ready"
+            state: HealthState = "resting" if resting else "on trial" if record.trial is not None else "ready"
             return ProviderHealth(name, state, resting, record.failures, record.last_error, record.first_content)
 
     def reset(self, providers: Sequence[Any] | None = None) -> None:
@@ -147,13 +147,14 @@ class Health:
             for provider in providers or ():
                 self._records.pop(id(_inner(provider)), None)
 
-    def may_ask(self, provider: Any, *, anyway: bool = False) -> tuple[bool, float]:
+    def may_ask(self, provider: Any, asker: object = None, *, anyway: bool = False) -> tuple[bool, float]:
         """Whether a run may ask a provider now, and if not, how many seconds it still rests.
 
         The first run after a rest may, and is its trial: until that has ended, others may not.
 
         Args:
             provider: whom to ask.
+            asker: who asks, by which a trial knows its own end.
             anyway: ask it although it rests.
         """
         if self.cooldown is None:
@@ -163,8 +164,8 @@ class Health:
             if record.until is None:
                 return True, 0.0
             resting = self._resting_for(record)
-            if anyway or not (resting or record.trial):
-                record.trial = True
+            if anyway or not (resting or record.trial is not None):
+                record.trial = asker or self
                 return True, 0.0
             return False, resting
 
@@ -173,14 +174,14 @@ class Health:
         with self._lock:
             record = self._record(provider)
             record.failures = record.trips = 0
-            record.until = record.last_error = None
-            record.trial = False
+            record.until = record.last_error = record.trial = None
 
-    def failed(self, provider: Any, exception: BaseException) -> None:
+    def failed(self, provider: Any, exception: BaseException, asker: object = None) -> None:
         """A provider has failed; it may rest now."""
         with self._lock:
             record = self._record(provider)
-            on_trial, record.trial = record.trial, False
+            on_trial = record.trial is not None and record.trial is (asker or self)
+            record.trial = None if on_trial else record.trial
             record.last_error = describe(exception)
             if _is_the_providers_own(exception):
                 record.failures += 1
@@ -197,12 +198,12 @@ class Health:
             else:  # one of several questions that were under way when the rest began
                 record.until = max(record.until, until)
 
-    def abandoned(self, provider: Any) -> None:
+    def abandoned(self, provider: Any, asker: object = None) -> None:
         """A run has stopped asking a provider, through no fault of its own."""
         with self._lock:
             record = self._records.get(id(_inner(provider)))
-            if record is not None:
-                record.trial = False
+            if record is not None and record.trial is (asker or self):
+                record.trial = None
 
     def content_came(self, provider: Any, seconds: float) -> None:
         """Take note of how long the first content took."""

@@ -140,7 +140,7 @@ class Run:
             try:
                 attempt = self._begin(candidate)
             except BaseException:  # a trial that is never begun would keep all others away from the provider
-                self.settings.health.abandoned(candidate.provider)
+                self.settings.health.abandoned(candidate.provider, candidate)
                 raise
             if attempt is not None:
                 return attempt
@@ -161,7 +161,7 @@ class Run:
         self._end(attempt, exception)
         mask_exception(exception)
         logger.warning("attempt %d: %s failed: %s", attempt.number, attempt.name, describe(exception))
-        self.settings.health.failed(attempt.provider, exception)
+        self.settings.health.failed(attempt.provider, exception, attempt.candidate)
         candidate = attempt.candidate
         decision = self.policy.decide(
             exception,
@@ -198,7 +198,7 @@ class Run:
     def cancelled(self, attempt: RunningAttempt, reason: str) -> None:
         """Take note that a provider was given up because another one was quicker."""
         self._end(attempt)
-        self.settings.health.abandoned(attempt.provider)
+        self.settings.health.abandoned(attempt.provider, attempt.candidate)
         self.note(AttemptCancelled(attempt.number, reason, self.now()))
 
     def succeeded(self, attempt: RunningAttempt) -> None:
@@ -222,7 +222,7 @@ class Run:
         """The run is over, however it ended: attempts that are still open were stopped from outside."""
         for attempt in list(self._open):
             self._end(attempt)
-            self.settings.health.abandoned(attempt.provider)
+            self.settings.health.abandoned(attempt.provider, attempt.candidate)
         if self._observe is not None:
             self._observe.end(None)
 
@@ -249,7 +249,7 @@ class Run:
                 self._queue.remove(self._last_resort)
                 self._queue.appendleft(self._last_resort)
             candidate = self._queue.popleft()
-            may_ask, seconds = health.may_ask(candidate.provider, anyway=candidate is self._last_resort)
+            may_ask, seconds = health.may_ask(candidate.provider, candidate, anyway=candidate is self._last_resort)
             if may_ask:
                 return candidate
             self._resting.append(candidate)
@@ -281,7 +281,7 @@ class Run:
         self._count(attempt)
         too_dear = self._too_dear(attempt)
         if too_dear is not None:
-            self.settings.health.abandoned(attempt.provider)
+            self.settings.health.abandoned(attempt.provider, attempt.candidate)
             self._skip(candidate, too_dear)
             return None
         self._number += 1

@@ -21,9 +21,10 @@ __all__ = ["safe_markdown"]
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])(?!(?:https?://|mailto:)[^\s<>]*>|[\w.+-]+@[\w.-]+>)", re.IGNORECASE)
 _IMAGE = re.compile(r"!(?=\[)")
-_HARMLESS = r"\s*+<?+(?:https?://|mailto:|[^\s:&\\<>()]*+(?=[\s)>]|$))"
+_HARMLESS = r"\s*+(?:<(?!\s))?+(?:https?://|mailto:|[^\s:&\\<>()]*+(?=[\s)>]|$))"
 _LINK = re.compile(rf"(?<=\])\((?!{_HARMLESS})")
-_LINK_DEFINITION = re.compile(rf"(?<=\]):(?!{_HARMLESS})")
+# On its own line: for some viewers a fence on the next one is the address.
+_LINK_DEFINITION = re.compile(r"(?<=\]):(?![ \t]*+(?:<(?!\s))?+(?:https?://|mailto:|[^\s:&\\<>()]++(?=[\s)>]|$)))")
 _SAFE_ADDRESS = re.compile(r"(?:https?|mailto):|[^:]*$", re.IGNORECASE)
 _MATH = re.compile(r"(?<!\\)\$\$.*?(?<!\\)\$\$|\\\\\[.*?\\\\\]|\\begin\{([a-z]*\*?)\}.*?\\end\{\1\}", re.DOTALL)
 _FORMULA = re.compile(
@@ -61,7 +62,9 @@ def safe_markdown(text: str) -> str:
     safe.append(_escape("".join(lines[done:])))
     result = "".join(safe)
     # Once more as viewers see it that take out mathematics first, which may begin in the text and end in the code.
-    return _escape(text) if _is_active(result) or _is_active(_MATH.sub("math", result)) else result
+    tag_in_formula = any(_TAG.search(formula[0]) for formula in _MATH.finditer(result))
+    active = tag_in_formula or _is_active(result) or _is_active(_MATH.sub("math", result))
+    return _escape(text) if active else result
 
 
 def _is_active(text: str) -> bool:
@@ -128,7 +131,10 @@ _ESCAPES = {_TAG: ("&lt;", "< "), _IMAGE: ("&#33;", "! "), _LINK: ("&#40;", " ("
 def _escape(text: str) -> str:
     parts = _FORMULA.split(text)  # every other one is a formula
     for pattern, replacements in _ESCAPES.items():
-        parts = [pattern.sub(replacements[index % 2], part) for index, part in enumerate(parts)]
+        before = ""  # what makes a bracket active may stand at the end of the part before
+        for index, part in enumerate(parts):
+            parts[index] = pattern.sub(replacements[index % 2], before + part)[len(before) :]
+            before = "]" if (part or before).endswith("]") else ""
     return "".join(parts)
 
 

@@ -298,3 +298,19 @@ def test_the_record_keeps_nobody_alive() -> None:
     gc.collect()
     assert [one() for one in asked] == [None] * 20
     assert len(health._records) == 1
+
+
+def test_a_trial_belongs_to_who_began_it() -> None:
+    """A run that had begun before the rest, and ends during the trial, does not end the trial."""
+    slow = provider("slow", ["a ", "b"], [DOWN], [DOWN], ["c ", "d"], ["e"])
+    retry, clock = chain(slow, Switch("good"))
+    old = retry.create_completion("", HELLO, stream=True)
+    assert next(old) == "a "
+    for _ in range(2):
+        listen_sync(retry)
+    clock.now += 10
+    with closing(retry.create_completion("", HELLO, stream=True)) as trial:  # type: ignore[type-var]
+        assert next(trial) == "c "
+        old.close()  # type: ignore[attr-defined]
+        assert retry.health()[0].state == "on trial"
+        assert listen_sync(retry).text == "good"

@@ -115,6 +115,12 @@ def test_no_markdown_becomes_active(text: str) -> None:
         "> > \t[a]( javascript:x )",
         "x`><![CDATA[![a](http://x/y)[a](javascript:x)|* `\n| ",
         "```[a]\n\x0b\n[a]( javascript:x )<b onclick=x>```",
+        "$[a](<javascript:x>)$",
+        "<img src=x onerror=alert(1)>\\[\\\\[\\\n```\n<b\nonclick=x>\\\\]",
+        "1.\\\\[\\\\](javascript:x)",
+        "[a]:\n```\n<script>$```/>",
+        "[a]:\n```\n![a](http://x/y)",
+        "[a](< javascript:x>)",
     ],
 )
 def test_what_once_became_active(text: str) -> None:
