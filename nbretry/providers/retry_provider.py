@@ -7,10 +7,8 @@ module of the same name.
 
 from __future__ import annotations
 
-import asyncio
 import random
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -24,12 +22,12 @@ from nbretry.policy import OnBreak, RetryPolicy
 from nbretry.prices import PriceTable
 from nbretry.providers import bridge
 from nbretry.providers.attempt import Request
-from nbretry.providers.base import BaseProvider, is_content, passes_through, provider_name, supports_stream
+from nbretry.providers.base import BaseProvider, provider_name, supports_stream
 from nbretry.providers.budget import Budget
 from nbretry.providers.health import Cooldown, Health, ProviderHealth
 from nbretry.providers.hedging import check_hedge_after, race
+from nbretry.providers.loops import afollow, follow
 from nbretry.providers.run import Run, Settings
-from nbretry.providers.watch import is_sign_of_life
 from nbretry.types import AsyncResult, CreateResult, Messages, ProviderType, ResponseInfo
 
 __all__ = ["IterListProvider", "RetryProvider", "raise_exceptions"]
@@ -234,152 +232,21 @@ class IterListProvider(BaseProvider):
     def _run(
         self, arguments: Mapping[str, Any], facts: bool = True, takes_back: bool = False
     ) -> Generator[Any, None, None]:
-        """The loop without an event loop; `_arun` is the same with one. All decisions are `Run`'s.
+        """The run for code without an event loop; with hedging in a loop of its own.
 
         Yields strings and foreign chunks; with ``facts``, events too, and what is no string in a pair with its attempt.
         """
         if self.hedge_after is not None:
             yield from bridge.as_iterator(self._begin(arguments, facts, takes_back))
-            return
-        run = self._new_run(takes_back, **arguments)
-        yielded = False
-        try:
-            while (attempt := run.next_attempt()) is not None:
-                self.last_provider = attempt.provider
-                if facts:
-                    yield from run.news()
-                failure: Exception | None = None
-                try:
-                    chunks = attempt.chunks()
-                    try:
-                        for chunk in chunks:
-                            if not attempt.content_started and is_content(chunk):
-                                yielded = True
-                                attempt.start_content()
-                                if facts:
-                                    yield from run.news()
-                            if type(chunk) is str:
-                                if chunk:
-                                    yield chunk
-                            elif facts:
-                                yield attempt, chunk
-                            else:
-                                attempt.event_of(chunk)
-                                if passes_through(chunk):
-                                    yield chunk
-                    finally:
-                        bridge.close(chunks)
-                    attempt.check_content()
-                except Exception as exception:
-                    failure = exception
-                if failure is None:
-                    run.succeeded(attempt)
-                    if facts:
-                        yield from run.news()
-                    return
-                failed = run.failed(attempt, failure)
-                if facts:
-                    yield from run.news()
-                elif yielded and failed.next_step == "stop":
-                    raise failure
-                del failure
-                if failed.wait_for:
-                    self._clock.sleep(failed.wait_for)
-            ended = run.ended()
-            if facts:
-                yield from run.news()
-            raise ended.exception
-        finally:
-            run.close()
+        else:
+            yield from follow(lambda: self._new_run(takes_back, **arguments), self._asked, facts)
 
     def _begin(
         self, arguments: Mapping[str, Any], facts: bool = True, takes_back: bool = False
     ) -> AsyncGenerator[Any, None]:
-        """The loop with an event loop: the plain one, or the one that asks several providers side by side."""
-        if self.hedge_after is not None:
-            return race(lambda: self._new_run(takes_back, **arguments), self._asked, facts)
-        reference: list[weakref.ref[Any]] = []
-        generator = self._arun(arguments, facts, takes_back, lambda: reference[0]())
-        reference.append(weakref.ref(generator))
-        return generator
-
-    async def _arun(
-        self, arguments: Mapping[str, Any], facts: bool, takes_back: bool, myself: Callable[[], Any]
-    ) -> AsyncGenerator[Any, None]:
-        run = self._new_run(takes_back, **arguments)
-        cancelled = bridge.cancellation()
-        yielded = False
-        try:
-            while (attempt := run.next_attempt()) is not None:
-                self.last_provider = attempt.provider
-                if facts:
-                    for fact in run.news():
-                        yield fact
-                failure: BaseException | None = None
-                watch = attempt.watch
-                content_started = False
-                try:
-                    chunks = attempt.achunks()
-                    watch.start(myself())
-                    try:
-                        async for chunk in chunks:
-                            if type(chunk) is str and content_started:
-                                if chunk:
-                                    watch.fresh = True
-                                    yield chunk
-                                continue
-                            if is_sign_of_life(chunk):
-                                watch.fresh = True
-                                if not content_started and is_content(chunk):
-                                    yielded = content_started = True
-                                    attempt.start_content()
-                                    if facts:
-                                        for fact in run.news():
-                                            yield fact
-                            if type(chunk) is str:
-                                if chunk:
-                                    yield chunk
-                            elif facts:
-                                yield attempt, chunk
-                            else:
-                                attempt.event_of(chunk)
-                                if passes_through(chunk):
-                                    yield chunk
-                    finally:
-                        watch.stop()
-                        await bridge.aclose(chunks)
-                    attempt.check_content()
-                except Exception as exception:
-                    failure = exception
-                except asyncio.CancelledError as exception:
-                    if watch.name is None:
-                        raise
-                    failure = exception
-                if cancelled():  # and the provider has made something else of it
-                    raise asyncio.CancelledError
-                failure = watch.failure() or failure
-                if failure is None:
-                    run.succeeded(attempt)
-                    if facts:
-                        for fact in run.news():
-                            yield fact
-                    return
-                failed = run.failed(attempt, failure)
-                if facts:
-                    for fact in run.news():
-                        yield fact
-                elif yielded and failed.next_step == "stop":
-                    raise failure
-                del failure
-                if failed.wait_for:
-                    await self._clock.asleep(failed.wait_for)
-            ended = run.ended()
-            if facts:
-                for fact in run.news():
-                    yield fact
-            raise ended.exception
-        finally:
-            run.close()
+        """The same for code in an event loop: one provider after the other, or several side by side."""
+        loop = afollow if self.hedge_after is None else race
+        return loop(lambda: self._new_run(takes_back, **arguments), self._asked, facts)
 
     def _asked(self, provider: ProviderType) -> None:
         self.last_provider = provider
