@@ -76,8 +76,9 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def test_it_starts_at_first_use_and_answers(server: LocalServer) -> None:
+def test_it_starts_at_first_use_and_answers(model: Path) -> None:
     """Nothing runs before the first start, and after it the model answers a chat completion under its own name."""
+    server = LocalServer.shared(model, n_ctx=SMALL + 64, n_parallel=1)  # which no other test uses
     assert not server.alive
     assert server.pid is None
     url = server.start()
@@ -87,6 +88,7 @@ def test_it_starts_at_first_use_and_answers(server: LocalServer) -> None:
     answer = ask(url, server.api_key)
     assert text_of(answer)
     assert answer["model"] == "SmolLM2-135M-Instruct.Q4_1"
+    server.stop()
 
 
 def test_only_the_key_opens_it(server: LocalServer) -> None:

@@ -72,7 +72,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory, shared_kernel: Kernel) -> It
         nb.run("%%ask -p slow\nWhy?", interrupt_when=lambda message: "word3" in json.dumps(message["content"]))
         nb.run("%%ask -p hostile\nWhy?")
         nb.run("%%ask -p refuses,hostile\nWhy?")
-        nb.run("%%ask -p refuses,breaks\nWhy?")
+        nb.run("%%ask -p refuses,breaks --on-break raise\nWhy?")
         nb.run("x = %ask -p hostile Why?")
         nb.run("x")
         nb.client.nb.cells = nb.client.nb.cells[first:]
