@@ -9,6 +9,12 @@ from nbretry.errors import ConfigError
 
 __all__ = ["Deadlines"]
 
+_MESSAGES = {
+    "first_content": "no content came within {}",
+    "idle": "nothing more came for {} in the middle of the answer",
+    "total": "the answer was not complete within {}",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
@@ -56,14 +62,5 @@ class Deadlines:
         return Deadlines(**{name: getattr(defaults, name) if own[name] is None else own[name] for name in names})
 
     def message(self, name: str) -> str:
-        """What is said when a limit has passed."""
-        seconds = f"{getattr(self, name):g} s"
-        match name:
-            case "first_content":
-                return f"no content came within {seconds}"
-            case "idle":
-                return f"nothing more came for {seconds} in the middle of the answer"
-            case "total":
-                return f"the answer was not complete within {seconds}"
-            case _:
-                return f"there was no connection within {seconds}"
+        """What is said when a limit has passed; that of the connection is told by the provider that had none."""
+        return _MESSAGES[name].format(f"{getattr(self, name):g} s")

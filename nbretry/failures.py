@@ -50,10 +50,7 @@ class FailureKind(enum.Enum):
 def classify(exception: BaseException) -> FailureKind:
     """The kind of failure, from our own type or else from the HTTP status that a foreign exception carries."""
     if not isinstance(exception, APIStatusError | APIConnectionError):
-        try:
-            status = status_of(exception)
-        except Exception:  # a foreign exception's own fault must not take the place of the failure that it stands for
-            status = None
+        status = status_of(exception)
         if status is None:
             if type(exception).__name__ == "MissingAuthError":  # gpt4free's: nothing was sent
                 return FailureKind.KEY_REFUSED

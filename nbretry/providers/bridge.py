@@ -29,7 +29,6 @@ __all__ = [
     "class_or_instance_method",
     "close",
     "iterate_in_thread",
-    "thread_like_this",
 ]
 
 READ_AHEAD = 64
@@ -134,7 +133,7 @@ async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
         finally:
             notify(ended)
 
-    thread = thread_like_this(pump, "nbretry-provider")
+    thread = _thread_like_this(pump, "nbretry-provider")
     try:
         thread.start()  # in here, as an interrupt may come while the thread starts
         while True:
@@ -201,7 +200,7 @@ def _iterate_async(result: Any) -> Iterator[Any]:
         finally:
             started.set()
 
-    thread = thread_like_this(run, "nbretry-loop")
+    thread = _thread_like_this(run, "nbretry-loop")
     try:
         thread.start()
         while True:
@@ -226,7 +225,7 @@ def _iterate_async(result: Any) -> Iterator[Any]:
                 thread.join(CLOSING_PATIENCE)
 
 
-def thread_like_this(function: Callable[[], Any], name: str) -> threading.Thread:
+def _thread_like_this(function: Callable[[], Any], name: str) -> threading.Thread:
     """A thread, not yet started, in which a function sees the context variables of this one."""
     return threading.Thread(target=contextvars.copy_context().run, args=(function,), name=name, daemon=True)
 

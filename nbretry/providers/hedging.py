@@ -177,7 +177,7 @@ class _Race:
 async def race(
     begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool
 ) -> AsyncGenerator[Any, None]:
-    """The loop of a run that hedges; yields what `IterListProvider._run` yields.
+    """The loop of a run that hedges; yields and raises what `nbretry.providers.loops.follow` does.
 
     Args:
         begin: makes the run.

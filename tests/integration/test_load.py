@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from fault_server import FaultServer
+from unable import unable
 
 from nbretry import Answer, RetryProvider, RetryProviderError
 from nbretry.providers import OpenAIProvider, ScriptedProvider
@@ -31,7 +32,10 @@ MOST = 500
 @pytest.fixture
 def _many_files() -> Iterator[None]:
     """Both ends of hundreds of connections are in this process."""
-    resource = pytest.importorskip("resource", reason="only POSIX limits the open files of a process so low")
+    try:
+        import resource
+    except ImportError:
+        unable("the open files of a process cannot be counted here, as POSIX can")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4096 if before[1] == resource.RLIM_INFINITY else min(4096, before[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], wanted), before[1]))
