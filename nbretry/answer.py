@@ -6,9 +6,10 @@ however long the answer already is: answers of one run share a list of fragments
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from nbretry.attempts import Attempt, AttemptState
 from nbretry.errors import RetryNoProviderError, RetryProviderError, failure_text
@@ -31,40 +32,26 @@ from nbretry.events import (
     UsageReported,
     usage_to_json,
 )
+from nbretry.facts import Facts, RunState
 from nbretry.prices import estimate_tokens
+from nbretry.records import copied, plain
 from nbretry.redaction import mask
-from nbretry.types import Usage
+from nbretry.types import Messages, Usage
 
 __all__ = ["Answer", "Attempt", "AttemptState", "RunState", "fold"]
-
-RunState: TypeAlias = Literal["pending", "running", "completed", "failed", "stopped"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """Everything about a run but the text: it changes a few times in a run, the text with every fragment."""
-
-    state: RunState = "pending"
-    started_at: float | None = None
-    providers: tuple[str, ...] = ()
-    request_sha256: str = ""
-    attempts: tuple[Attempt, ...] = ()
-    chosen: int = 0  # the number of the attempt whose text is coming or has come
-    kept: int = 0  # how many fragments are of attempts before
-    ended: float | None = None
-    error: BaseException | None = field(default=None, compare=False)
 
 
 class Answer:
     """What a run has come to so far. Immutable; made by `apply` from the run's events.
 
-    An `Answer()` of which no event is known yet is empty and ``pending``.
+    An `Answer()` of which no event is known yet is empty and ``pending``. Two are equal that say the same. It can be
+    pickled, and goes through JSON and back by `to_dict` and `from_dict`.
     """
 
     __slots__ = ("_facts", "_fragments", "_length", "_text")
 
     def __init__(self) -> None:
-        self._facts = _Facts()
+        self._facts = Facts()
         self._fragments: list[str] = []
         self._length = 0
         self._text: str | None = ""
@@ -73,13 +60,33 @@ class Answer:
     def text(self) -> str:
         """The answer's text: that of the attempt that answers, or was stopped or broke off last."""
         if self._text is None:
-            text = "".join(self._fragments[: self._length])
-            try:
-                text.encode()
-            except UnicodeEncodeError:  # half a character, which nothing that is shown or saved can hold
-                text = text.encode("utf-8", "replace").decode()
-            self._text = text
+            self._text = _in_whole_characters("".join(self._fragments[: self._length]))
         return self._text
+
+    @property
+    def code(self) -> str:
+        """The code in the answer, without the fences around it; empty where there is none."""
+        from nbretry.extract import code_of
+
+        return code_of(self.text)
+
+    def json(self) -> Any:
+        """The value of the JSON that the answer is, or has in it.
+
+        Raises:
+            AnswerFormatError: there is none, or it is broken; a `ValueError` whose message is one line.
+        """
+        from nbretry.extract import json_of
+
+        return json_of(self.text)
+
+    @property
+    def messages(self) -> Messages:
+        """What was sent, and the answer's text as the last message: a conversation can go on from it. New each time."""
+        messages: Messages = [copied(message) for message in self._facts.messages]
+        if self.text:
+            messages.append({"role": "assistant", "content": self.text})
+        return messages
 
     @property
     def state(self) -> RunState:
@@ -94,30 +101,19 @@ class Answer:
     @property
     def attempt(self) -> Attempt | None:
         """The attempt that answered, or else the latest; None before the first."""
-        if self._facts.chosen:
-            return self._at(self._facts.chosen)
-        asked = [attempt for attempt in self._facts.attempts if attempt.state != "skipped"]
-        return next(reversed(asked or self._facts.attempts), None)
+        return self._facts.attempt
 
     @property
     def provider(self) -> str | None:
         """Name of the provider whose text this is, or their names where one went on from another's; None while, or
         where, there is none."""
         attempt = self.attempt
-        return " + ".join(dict.fromkeys(a.path for a in self._voices())) if attempt and self._voices() else None
-
-    def _voices(self) -> list[Attempt]:
-        """The attempts whose text this is."""
-        last = self.attempt
-        voices = [attempt for attempt in self._facts.attempts if attempt.contributed and attempt is not last]
-        if last is not None and last.first_content is not None:
-            voices.append(last)
-        return voices
+        return " + ".join(dict.fromkeys(a.path for a in self._facts.voices)) if attempt and self._facts.voices else None
 
     @property
     def model(self) -> str | None:
         """Model whose text this is; None while, or where, there is none."""
-        voices = self._voices()
+        voices = self._facts.voices
         return voices[-1].model if voices else None
 
     @property
@@ -149,7 +145,12 @@ class Answer:
     @property
     def reasoning(self) -> str:
         """The model's reasoning, where it gives one; no part of `text`."""
-        return self.attempt.reasoning if self.attempt else ""
+        return self.reasoned_by.reasoning if self.reasoned_by else ""
+
+    @property
+    def reasoned_by(self) -> Attempt | None:
+        """The attempt whose `reasoning` this is: the last that had one of those whose text this is."""
+        return self._facts.reasoned_by
 
     @property
     def error(self) -> BaseException | None:
@@ -169,7 +170,7 @@ class Answer:
     @property
     def time_to_first_content(self) -> float | None:
         """Seconds from the question to the first content of `text`, failed attempts and waiting included."""
-        voices = self._voices()
+        voices = self._facts.voices
         return voices[0].first_content if voices else None
 
     @property
@@ -194,11 +195,12 @@ class Answer:
         new._fragments, new._length, new._text = self._fragments, self._length, self._text
         match event:
             case RunStarted():
-                new._facts = _Facts(
+                new._facts = Facts(
                     state="running",
                     started_at=event.started_at,
                     providers=event.providers,
                     request_sha256=event.request_sha256,
+                    messages=event.messages,
                 )
                 new._clear_text()
             case AttemptStarted():
@@ -227,7 +229,7 @@ class Answer:
                 new._end(event.attempt, event.at, state="cancelled", status=event.reason)
             case AttemptFailed():
                 new._facts = self._facts
-                had_content = self._at(event.attempt).first_content is not None
+                had_content = self._facts.at(event.attempt).first_content is not None
                 gives_up = event.next_step in ("retry", "fallback")
                 new._end(
                     event.attempt,
@@ -266,11 +268,12 @@ class Answer:
             case StatusChanged():
                 self._update(event.attempt, status=event.text)
             case ReasoningDelta():
-                self._update(event.attempt, reasoning=self._at(event.attempt).reasoning + event.text)
+                reasoning = self._facts.at(event.attempt).reasoning + _in_whole_characters(event.text)
+                self._update(event.attempt, reasoning=reasoning)
             case UsageReported():
                 self._update(event.attempt, usage=event.usage)
             case ResponseIdentified():
-                attempt = self._at(event.attempt)
+                attempt = self._facts.at(event.attempt)
                 self._update(
                     event.attempt,
                     model=event.model or attempt.model,
@@ -281,18 +284,13 @@ class Answer:
                 self._end(event.attempt, event.at, state="answered", finish_reason=event.finish_reason)
                 self._facts = replace(self._facts, chosen=event.attempt)
 
-    def _at(self, number: int) -> Attempt:
-        return self._facts.attempts[number - 1]
-
     def _update(self, number: int, **changes: Any) -> None:
-        attempts = list(self._facts.attempts)
-        attempts[number - 1] = replace(attempts[number - 1], **changes)
-        self._facts = replace(self._facts, attempts=tuple(attempts))
+        self._facts = self._facts.updated(number, **changes)
 
     def _end(self, number: int, at: float, **changes: Any) -> None:
         """The end of an attempt; tokens that its provider has not counted are estimated."""
         self._update(number, ended=at, **changes)
-        attempt = self._at(number)
+        attempt = self._facts.at(number)
         if attempt.prompt_tokens is not None and attempt.is_paid:
             self._update(number, usage=self._usage_of(attempt))
 
@@ -335,25 +333,62 @@ class Answer:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dict for JSON: the record of who was asked, who answered and what it took.
+        """A plain dict for JSON: the record of what was asked, who was asked, who answered and what it took.
 
-        The text of the answer is under ``text``; secrets in exceptions are masked.
+        Texts, as those under ``text``, ``messages`` and ``reasoning``, are as they are; secrets in exceptions are
+        masked.
         """
         record: dict[str, Any] = {
-            "state": self.state,
             "text": self.text,
+            "reasoning": self.reasoning,
+            "messages": plain(self.messages),
             "provider": self.provider,
             "model": self.model,
-            "providers": list(self.providers),
-            "started_at": self.started_at,
             "time_to_first_content": self.time_to_first_content,
-            "duration": self.duration,
             "finish_reason": self.finish_reason,
             "usage": usage_to_json(self.usage) if self.usage else None,
-            "request_sha256": self._facts.request_sha256,
-            "attempts": [attempt.to_dict() for attempt in self.attempts],
+            "cost": self.cost,
+            **self._facts.to_dict(),
         }
         return {name: value for name, value in record.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Answer:
+        """The answer of which `to_dict` made this record; exceptions come back as `RecordedError`.
+
+        What can be told from the attempts, as ``provider`` and ``cost``, is told from them.
+
+        Raises:
+            ValueError: it is no such record; the message is one line that says what does not fit.
+        """
+        answer = cls()
+        answer._facts, text = Facts.from_dict(record)
+        answer._fragments, answer._length, answer._text = [text], 1, text
+        return answer
+
+    # Through the record, as exceptions of SDKs hold clients and sockets, which have no pickle.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Answer.from_dict, (self.to_dict(),)
+
+    def __copy__(self) -> Answer:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Answer:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Answer):
+            return NotImplemented
+        return self is other or (hash(self) == hash(other) and self.to_dict() == other.to_dict())
+
+    def __hash__(self) -> int:
+        return hash((self.state, self.text, self.started_at, len(self.attempts)))
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """How a notebook shows an answer that is a cell's value."""
+        # By its name, as this floor is below the renderers: only what shows an answer needs them.
+        bundle: dict[str, str] = importlib.import_module("nbretry.renderers.answer").answer_bundle(self)
+        return bundle
 
     def __str__(self) -> str:
         return mask(self.text)
@@ -363,6 +398,15 @@ class Answer:
         text = mask(self.text)
         text = text if len(text) <= 60 else text[:59] + "…"
         return mask(f"<Answer {self.state}{who}, {len(self.attempts)} attempts: {text!r}>")
+
+
+def _in_whole_characters(text: str) -> str:
+    """The text with half characters, which nothing that is shown or saved can hold, replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
 
 
 def fold(events: Iterable[Event]) -> Answer:

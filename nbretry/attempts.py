@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from nbretry.errors import describe, type_name
-from nbretry.events import NextStep, exception_to_json, usage_to_json
+from nbretry.events import NextStep, exception_in, exception_to_json, usage_in, usage_to_json
 from nbretry.prices import Price
+from nbretry.records import Record
 from nbretry.redaction import mask
 from nbretry.types import Usage
 
@@ -112,28 +114,87 @@ class Attempt:
         return self.exception is not None and type_name(self.exception) == "APITimeoutError"
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dict for JSON, without what is unknown or empty."""
+        """A plain dict for JSON, without what is unknown or empty. Secrets in the exception are masked."""
         record: dict[str, Any] = {
             "number": self.number,
-            "provider": self.provider,
-            "passed_to": self.passed_to,
-            "model": self.model,
+            "provider": _as_text(self.provider) or None,
+            "passed_to": _as_text(self.passed_to),
+            "model": _as_text(self.model) or None,
             "state": self.state,
+            "status": _as_text(self.status),
             "started": self.started,
             "first_content": self.first_content,
             "ended": self.ended,
             "next_step": self.next_step,
             "wait_for": self.wait_for or None,
-            "given_up": self.given_up,
-            "reasoning": self.reasoning,
-            "finish_reason": self.finish_reason,
-            "request_id": self.request_id,
+            "given_up": self.given_up or None,
+            "reasoning": self.reasoning or None,
+            "finish_reason": _as_text(self.finish_reason),
+            "request_id": _as_text(self.request_id),
             "contributed": self.contributed or None,
             "price": None if self.price is None else list(self.price),
+            "prompt_tokens": self.prompt_tokens,
             "cost": self.cost,
         }
         if self.exception is not None:
             record["exception"] = exception_to_json(self.exception)
         if self.usage is not None:
             record["usage"] = usage_to_json(self.usage)
-        return {name: value for name, value in record.items() if value not in (None, "")}
+        return {name: value for name, value in record.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Attempt:
+        """The attempt of which `to_dict` made this record; its exception comes back as a `RecordedError`.
+
+        Raises:
+            ValueError: it is no such record; the message says what does not fit.
+        """
+        read = Record(record, "an attempt", _FIELDS)
+        number, started = read.whole("number"), read.number("started")
+        if not number:
+            read.refuse("number", "a whole number from 1")
+        if started is None:
+            read.refuse("started", "a number")
+        price = read.items("price", (int, float), "two numbers")
+        if price and len(price) != 2:
+            read.refuse("price", "a list of two numbers")
+        return cls(
+            number,
+            read.text("provider"),
+            read.text("model"),
+            started,
+            state=cast(AttemptState, read.word("state", get_args(AttemptState)) or "running"),
+            status=read.optional_text("status"),
+            first_content=read.number("first_content"),
+            ended=read.number("ended"),
+            exception=exception_in(read, "exception"),
+            next_step=cast("NextStep | None", read.word("next_step", get_args(NextStep))),
+            wait_for=read.number("wait_for") or 0.0,
+            given_up=read.text("given_up"),
+            reasoning=read.text("reasoning"),
+            usage=usage_in(read, "usage"),
+            finish_reason=read.optional_text("finish_reason"),
+            request_id=read.optional_text("request_id"),
+            passed_to=read.optional_text("passed_to"),
+            contributed=read.flag("contributed"),
+            price=(price[0], price[1]) if price else None,
+            prompt_tokens=read.whole("prompt_tokens"),
+        )
+
+    # Through the record, as exceptions of SDKs hold clients and sockets, which have no pickle.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Attempt.from_dict, (self.to_dict(),)
+
+    def __copy__(self) -> Attempt:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Attempt:
+        return self
+
+
+def _as_text(value: object) -> str | None:
+    """What a provider said of itself, which need not be of the type that it should be."""
+    return None if value is None else str(value)
+
+
+_FIELDS = (*Attempt.__dataclass_fields__, "cost")

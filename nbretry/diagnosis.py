@@ -19,6 +19,7 @@ class Diagnosis:
         can_answer: whether it answered; where it was not asked, whether nothing is known that speaks against it.
         key: whether its key is there; None for a provider of which that is not known.
         key_variable: environment variable that the key is looked for in; None where there is none.
+        key_source: where the key is, as for `nbretry.keys.FoundKey`; None where that is not known.
         endpoint: scheme, host and port of where it is; None for a provider without an endpoint.
         reachable: whether the endpoint answered anything at all; None where none was called.
         endpoint_error: why the endpoint could not be used, in one line.
@@ -35,6 +36,7 @@ class Diagnosis:
     can_answer: bool
     key: KeyState | None = None
     key_variable: str | None = None
+    key_source: str | None = None
     endpoint: str | None = None
     reachable: bool | None = None
     endpoint_error: str | None = None

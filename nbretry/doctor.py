@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import difflib
 import re
 from collections.abc import Coroutine, Sequence
@@ -49,6 +50,7 @@ from nbretry.providers.local import LocalProvider
 from nbretry.providers.local_model import DEFAULT_MODEL
 from nbretry.providers.presets import PRESETS
 from nbretry.providers.retry_provider import RetryProvider
+from nbretry.providers.services import how_to_set
 from nbretry.providers.translate import one_line, origin
 from nbretry.providers.wire import SDKProvider
 from nbretry.redaction import MASK, mask
@@ -153,6 +155,7 @@ class _Examination:
     timeout: float | None
     key: KeyState | None = None
     key_variable: str | None = None
+    key_source: str | None = None
     url: str | None = None
     reachable: bool | None = None
     failure: BaseException | None = None
@@ -189,7 +192,9 @@ class _Examination:
             self.url = provider.base_url
         except Exception as error:  # it may be given by a function of the user's own
             self._fail(error, hopeless=True)
-        self.key, self.key_variable = probe.key_of(provider, self.url)
+        with contextlib.suppress(APITimeoutError):
+            await _within(self._limit(), probe.look_into_keyring(provider), "no key")
+        self.key, self.key_variable, self.key_source = probe.key_of(provider, self.url)
         if self.hopeless or self.key == "not set":
             self.hopeless = True
             return
@@ -250,7 +255,7 @@ class _Examination:
             [NamedProvider(self.name, self.provider, Deadlines(first_content=limit))],
             shuffle=False,
             policy=RetryPolicy(),
-            max_cost=self.session.budget,
+            max_cost=self.session.limited_budget(),
             prices=self.session.prices,
             health=self.session.health,
             clock=self.session.clock,
@@ -300,6 +305,7 @@ class _Examination:
             can_answer=can_answer,
             key=self.key,
             key_variable=self.key_variable,
+            key_source=self.key_source,
             endpoint=mask(origin(self.url)) if self.url else None,
             reachable=self.reachable,
             endpoint_error=_line(self.failure),
@@ -317,8 +323,8 @@ class _Examination:
             return f"it thought for all of its {_LONGEST_ANSWER} tokens: leave it more when you ask"
         if can_answer:
             return f"%nbretry reset {self.name} ends its rest" if resting_for else None
-        if self.key == "not set":
-            return f"set {self.key_variable} in the environment"
+        if self.key == "not set" and self.key_variable:
+            return how_to_set(self.key_variable, self.key_variable)
         if self.install:
             return self.install
         if self.key is not None and self.url is None and self.listed is False:

@@ -4,12 +4,14 @@
     ├── RetryProviderError          every provider failed, or the one that had begun to answer broke off
     ├── RetryNoProviderError        there was nobody to ask
     ├── ConfigError                 a setting is wrong: which one, and what would be right
+    ├── AnswerFormatError           an answer is not in the form that was asked for
     └── ProviderError               one provider failed
         ├── APIConnectionError      it could not be reached
         │   └── APITimeoutError     it did not answer in time
         ├── APIStatusError          it answered with an HTTP status of 400 or more
         │   ├── BadRequestError             400, 422: the request itself is wrong
-        │   │   └── ContextLengthError      the prompt is longer than the model takes
+        │   │   ├── ContextLengthError      the prompt is longer than the model takes
+        │   │   └── ImageInputError         the prompt has an image, and the model takes none
         │   ├── AuthenticationError         401
         │   ├── PermissionDeniedError       402, 403
         │   ├── NotFoundError               404
@@ -41,12 +43,14 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "AnswerFormatError",
     "AuthenticationError",
     "BadRequestError",
     "ConfigError",
     "ContextLengthError",
     "CostLimitError",
     "EmptyResponseError",
+    "ImageInputError",
     "NbretryError",
     "NotAskedError",
     "NotFoundError",
@@ -121,6 +125,18 @@ class ConfigError(_ShortTraceback):
     """A setting, a name or an option is wrong; the message is one line that says what would be right."""
 
 
+class AnswerFormatError(_ShortTraceback, ValueError):
+    """An answer is not in the form that was asked for, as JSON by a schema; the message is one line.
+
+    Attributes:
+        answer: the last answer, where several were asked for; else None.
+    """
+
+    def __init__(self, message: str = "", *, answer: Answer | None = None) -> None:
+        super().__init__(message)
+        self.answer = answer
+
+
 class ProviderError(NbretryError):
     """One provider failed.
 
@@ -169,6 +185,10 @@ class BadRequestError(APIStatusError):
 
 class ContextLengthError(BadRequestError):
     """The prompt is longer than this model takes; another model may take it."""
+
+
+class ImageInputError(BadRequestError):
+    """The prompt has an image, and this model takes none; another model may take it."""
 
 
 class AuthenticationError(APIStatusError):
@@ -264,7 +284,27 @@ def status_error(status_code: int, message: str, **details: Any) -> APIStatusErr
         kind = ContextLengthError
     if status_code == 413:
         kind = ContextLengthError
+    elif status_code in _STATUSES_OF_IMAGES and _says_images_are_not_taken(message):
+        kind = ImageInputError
     return kind(message, status_code=status_code, **details)
+
+
+_STATUSES_OF_IMAGES = (400, 404, 415, 422, 500, 501)  # llama.cpp's server says it with a 500
+
+_IMAGES = r"(?<![\w/-])(?:images?|image_url|vision|multi-?modal\w*)(?![\w/-])"
+_REFUSED = (
+    r"(?:(?:not|n['’]t) (?:\w+ )?(?:support|accept|enabled|allowed|available)|unsupported|only supported by"
+    r"|no endpoints found|unknown variant|text-only|not an? (?=multi|vision)|at most 0\b)"
+)
+_NO_IMAGES = re.compile(f"{_IMAGES}.{{0,60}}{_REFUSED}|{_REFUSED}.{{0,60}}{_IMAGES}", re.IGNORECASE)
+_NO_PARTS = re.compile(r"content\W{1,4}(?:value )?must be a string|invalid type: sequence, expected a string", re.I)
+_ONE_IMAGE = re.compile(r"format|(?:media|mime|image) type|\bsize|dimension|resolution|\bbase64", re.IGNORECASE)
+
+
+def _says_images_are_not_taken(message: str) -> bool:
+    """Whether no image is taken, and not just this one; a message with an image is also one that is a list of parts."""
+    no_images = _NO_IMAGES.search(message) and not _ONE_IMAGE.search(message)
+    return bool(no_images or _NO_PARTS.search(message))
 
 
 def _says_context_is_too_long(message: str) -> bool:

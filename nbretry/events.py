@@ -6,13 +6,15 @@ and `from_json` turn an event into a plain dict and back, so that a JSON-lines l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from nbretry.errors import RecordedError, attribute_of, message_of, type_name
+from nbretry.records import Record, masked, plain
 from nbretry.redaction import mask
-from nbretry.types import Usage
+from nbretry.types import Message, Usage
 
 __all__ = [
     "AttemptCancelled",
@@ -50,12 +52,14 @@ class RunStarted:
         providers: names in the order of asking.
         model: the model asked for; empty for each provider's own default.
         request_sha256: hash of model and messages, by which a record can be matched to its question.
+        messages: the conversation that was sent; empty in records of before it was kept.
     """
 
     started_at: float
     providers: tuple[str, ...]
     model: str
     request_sha256: str
+    messages: tuple[Message, ...] = field(default=(), repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +229,8 @@ _BY_NAME: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event
 def to_json(event: Event) -> dict[str, Any]:
     """The event as a dict that `json.dumps` takes, secrets masked, with its class's name under ``event``."""
     record: dict[str, Any] = {"event": type(event).__name__}
-    for field in fields(event):
-        record[field.name] = _plain(getattr(event, field.name))
+    for one in fields(event):
+        record[one.name] = _plain(getattr(event, one.name))
     return record
 
 
@@ -245,10 +249,11 @@ def from_json(record: Mapping[str, Any]) -> Event:
             values["exception"] = exception_from_json(values["exception"])
         if isinstance(values.get("usage"), Mapping):
             values["usage"] = Usage(**values["usage"])
-        if isinstance(values.get("providers"), list):
-            values["providers"] = tuple(values["providers"])
-        if isinstance(values.get("price"), list):
-            values["price"] = tuple(values["price"])
+        for name in ("providers", "price", "messages"):
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
+        if not all(isinstance(message, dict) for message in values.get("messages", ())):
+            raise TypeError("a message is a dict")
         event: Event = kind(**values)
     except (KeyError, TypeError) as error:
         raise ValueError(f"the fields of {kind.__name__} do not fit: {error}") from error
@@ -260,7 +265,7 @@ def exception_to_json(exception: BaseException) -> dict[str, Any]:
     record: dict[str, Any] = {"type": type_name(exception), "message": message_of(exception)}
     for name in ("status_code", "retry_after"):
         value = attribute_of(exception, name)
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             record[name] = value
     return record
 
@@ -275,6 +280,33 @@ def exception_from_json(record: Mapping[str, Any]) -> RecordedError:
     )
 
 
+def exception_in(record: Record, name: str) -> RecordedError | None:
+    """The exception that is in this field of a record, or None.
+
+    Raises:
+        ValueError: it is no record of one.
+    """
+    inner = record.inner(name, ("type", "message", "status_code", "retry_after"))
+    if inner is None:
+        return None
+    status = cast("int | None", inner.number("status_code"))
+    kind, message, retry_after = inner.text("type"), inner.text("message"), inner.number("retry_after")
+    return RecordedError(kind, message, status_code=status, retry_after=retry_after)
+
+
+def usage_in(record: Record, name: str) -> Usage | None:
+    """The tokens that are in this field of a record, or None.
+
+    Raises:
+        ValueError: it is no record of them.
+    """
+    inner = record.inner(name, ("prompt_tokens", "completion_tokens", "estimated"))
+    if inner is None:
+        return None
+    prompt, completion = inner.number("prompt_tokens"), inner.number("completion_tokens")
+    return Usage(cast("int | None", prompt), cast("int | None", completion), inner.flag("estimated"))
+
+
 def usage_to_json(usage: Usage) -> dict[str, int | None]:
     """Both counts, and ``estimated`` where they are."""
     record = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
@@ -287,5 +319,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Usage):
         return usage_to_json(value)
     if isinstance(value, tuple):
-        return list(value)
+        return masked(plain(value))
     return mask(value) if isinstance(value, str) else value

@@ -18,6 +18,7 @@ from nbretry.errors import (
     BadRequestError,
     ConfigError,
     ContextLengthError,
+    ImageInputError,
     NotFoundError,
     PermissionDeniedError,
     ProviderError,
@@ -43,7 +44,7 @@ class FailureKind(enum.Enum):
     PASSING = "connection, timeout, 5xx, empty, interrupted before content, or unknown"
     RATE_LIMITED = "429"
     KEY_REFUSED = "401, 402: the key is wrong, or its account is empty"
-    PROVIDER_UNFIT = "403, 404, the context is too long, or a parameter is not supported"
+    PROVIDER_UNFIT = "403, 404, the context is too long, or a parameter or an image is not taken"
     REQUEST_WRONG = "400, 422"
 
 
@@ -61,7 +62,7 @@ def classify(exception: BaseException) -> FailureKind:
     match exception:
         case AuthenticationError() | PermissionDeniedError(status_code=402 | 429):  # 429: the quota is used up
             return FailureKind.KEY_REFUSED
-        case ContextLengthError() | PermissionDeniedError() | NotFoundError():
+        case ContextLengthError() | ImageInputError() | PermissionDeniedError() | NotFoundError():
             return FailureKind.PROVIDER_UNFIT
         case BadRequestError():
             return FailureKind.PROVIDER_UNFIT if _ONE_PROVIDER.search(str(exception)) else FailureKind.REQUEST_WRONG

@@ -7,22 +7,38 @@ import keyword
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
+from nbretry.converters import (
+    to_context,
+    to_dollars,
+    to_format,
+    to_hedge_after,
+    to_max_tokens,
+    to_on_break,
+    to_providers,
+    to_retries,
+    to_seconds,
+    to_temperature,
+)
 from nbretry.deadlines import Deadlines
 from nbretry.errors import ConfigError, nearest
-from nbretry.policy import OnBreak
-from nbretry.providers.hedging import check_hedge_after
 from nbretry.session import Question
+from nbretry.types import Format
 
-__all__ = ["OPTIONS", "Asked", "Option", "add_options", "magic_help", "parse_magic_line", "question_of"]
+__all__ = [
+    "DEFAULT_CONVERSATION",
+    "MAGIC_OPTIONS",
+    "OPTIONS",
+    "Asked",
+    "Option",
+    "add_options",
+    "magic_help",
+    "parse_magic_line",
+    "question_of",
+]
 
-
-def _providers(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of providers: write their names with commas between")
-    return names
+DEFAULT_CONVERSATION = "main"
 
 
 def _compared(text: str) -> list[str]:
@@ -32,101 +48,80 @@ def _compared(text: str) -> list[str]:
     return names
 
 
-def _temperature(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is no temperature: write a number from 0 to 2")
-    return value
-
-
-def _max_tokens(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of tokens: write a whole number from 1")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time limit: write a number of seconds above 0")
-    return value
-
-
-def _hedge_after(text: str) -> float | str:
-    try:
-        value: float | str = float(text)
-    except ValueError:
-        value = text
-    try:
-        check_hedge_after(value)
-    except ConfigError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time: write seconds, or p90 for the time within which 90 % have begun to answer"
-        ) from None
-    return value
-
-
-def _on_break(text: str) -> str:
-    if text not in get_args(OnBreak):
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(get_args(OnBreak))}")
-    return text
-
-
-def _retries(text: str) -> int:
-    if not text.isdecimal() or int(text) > 20:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of retries: write a whole number from 0 to 20")
-    return int(text)
-
-
-def _dollars(text: str) -> float:
-    try:
-        value = float(text.removeprefix("$"))
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of money: write US dollars, as 0.05")
-    return value
-
-
 def _variable(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
         raise argparse.ArgumentTypeError(f"{text!r} cannot name a variable: write letters, digits and '_'")
     return text
 
 
+def _conversation(text: str) -> str:
+    if not text or not all(character.isalnum() or character in "_-." for character in text):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot name a conversation: use letters, digits, '_', '-' and '.'")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option, which takes one value."""
+    """One option.
+
+    Attributes:
+        flags: the short form, if any, and the long one.
+        dest: name of the value.
+        convert: what makes the value of the text; None for an option that takes no value and is True where it stands.
+        metavar: what the help calls the value.
+        help: a few words.
+        default: the value where the option stands without one; None where it must have one.
+    """
 
     flags: tuple[str, ...]
     dest: str
-    convert: Callable[[str], Any]
+    convert: Callable[[str], Any] | None
     metavar: str
     help: str
+    default: str | None = None
+
+    @property
+    def usage(self) -> str:
+        """The flags and what follows them."""
+        value = f"[{self.metavar}]" if self.default is not None else self.metavar
+        return f"{', '.join(self.flags)} {value}".strip()
 
 
 OPTIONS = (
-    Option(("-p", "--providers"), "providers", _providers, "A,B,C", "whom to ask, in this order"),
+    Option(("-p", "--providers"), "providers", to_providers, "A,B,C", "whom to ask, in this order"),
     Option(("-m", "--model"), "model", str, "MODEL", "which model, in place of each provider's own"),
     Option(("-s", "--system"), "system", str, "TEXT", "a system prompt, in quotes where it has spaces"),
-    Option(("-t", "--temperature"), "temperature", _temperature, "T", "0 (always the same) to 2 (very varied)"),
-    Option(("--max-tokens",), "max_tokens", _max_tokens, "N", "the longest answer, in tokens"),
-    Option(("--on-break",), "on_break", _on_break, "HOW", "a stream that dies midway: restart, continue or raise"),
-    Option(("--hedge-after",), "hedge_after", _hedge_after, "S", "seconds of silence until another is asked beside"),
-    Option(("--first-content",), "first_content", _seconds, "S", "seconds that a provider has for its first content"),
-    Option(("--idle",), "idle", _seconds, "S", "seconds from one content to the next"),
-    Option(("--total",), "total", _seconds, "S", "seconds for a provider's whole answer"),
-    Option(("--retries",), "retries", _retries, "N", "ask one provider again N times before the next"),
-    Option(("--max-cost",), "max_cost", _dollars, "USD", "send nothing that would cost more than is left of this"),
+    Option(("-t", "--temperature"), "temperature", to_temperature, "T", "0 (always the same) to 2 (very varied)"),
+    Option(("--max-tokens",), "max_tokens", to_max_tokens, "N", "the longest answer, in tokens"),
+    Option(("--on-break",), "on_break", to_on_break, "HOW", "a stream that dies midway: restart, continue or raise"),
+    Option(("--hedge-after",), "hedge_after", to_hedge_after, "S", "seconds of silence until another is asked beside"),
+    Option(("--first-content",), "first_content", to_seconds, "S", "seconds that a provider has for its first content"),
+    Option(("--idle",), "idle", to_seconds, "S", "seconds from one content to the next"),
+    Option(("--total",), "total", to_seconds, "S", "seconds for a provider's whole answer"),
+    Option(("--retries",), "retries", to_retries, "N", "ask one provider again N times before the next"),
+    Option(("--max-cost",), "max_cost", to_dollars, "USD", "send nothing that would cost more than is left of this"),
     Option(("--compare",), "compare", _compared, "A,B,C", "ask these at once; the answers stand side by side"),
 )
-INTO = Option(("-o", "--into"), "into", _variable, "NAME", "put the answer into this variable as well")
+MAGIC_OPTIONS = (
+    *OPTIONS,
+    Option(("-o", "--into"), "into", _variable, "NAME", "put the answer into this variable as well"),
+    Option(("-f", "--format"), "format", to_format, "FORM", "markdown, text, code (into the next cell), json or html"),
+    Option(("--schema",), "schema", _variable, "NAME", "of -f json: a pydantic model, a dataclass or a JSON schema"),
+    Option(
+        ("-c", "--conversation"),
+        "conversation",
+        _conversation,
+        "NAME",
+        "go on with a conversation",
+        DEFAULT_CONVERSATION,
+    ),
+    Option(("--new",), "new", None, "", "start the conversation afresh"),
+    Option(("--context",), "context", to_context, "N", "send the N cells above as well, - for none"),
+    Option(("--raw",), "raw", None, "", "send the prompt as typed: {{ name }} is no variable"),
+    Option(("--dry-run",), "dry_run", None, "", "show what would be sent to whom, and send nothing"),
+    Option(("--background",), "background", None, "", "return at once; the answer goes on streaming into this cell"),
+)
+"""Those of the magics: `OPTIONS`, and what only a notebook has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +132,27 @@ class Asked:
         question: what is asked.
         into: a variable for the answer, or for the list of answers.
         compare: whom to ask at once; None to ask one after the other until one answers.
+        format: what the answer is to be; None for the session's own: ``markdown``.
+        schema: name of the variable with the form of the JSON.
+        conversation: name of the conversation that goes on; None for a question by itself.
+        new: whether that conversation starts afresh.
+        context: how many of the cells above go with the question; None for the session's own: none.
+        raw: whether ``{{ name }}`` is sent as typed.
+        dry_run: whether to show what would be sent, in place of sending it.
+        background: whether the cell ends at once.
     """
 
     question: Question
     into: str | None = None
     compare: list[str] | None = None
+    format: Format | None = None
+    schema: str | None = None
+    conversation: str | None = None
+    new: bool = False
+    context: int | None = None
+    raw: bool = False
+    dry_run: bool = False
+    background: bool = False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -152,9 +163,12 @@ class _Parser(argparse.ArgumentParser):
 def add_options(parser: argparse.ArgumentParser, options: tuple[Option, ...] = OPTIONS) -> None:
     """Let a parser take these options."""
     for option in options:
-        parser.add_argument(
-            *option.flags, dest=option.dest, type=option.convert, metavar=option.metavar, help=option.help
-        )
+        if option.convert is None:
+            parser.add_argument(*option.flags, dest=option.dest, action="store_true", help=option.help)
+        else:
+            parser.add_argument(
+                *option.flags, dest=option.dest, type=option.convert, metavar=option.metavar, help=option.help
+            )
 
 
 def question_of(prompt: str, parsed: argparse.Namespace) -> Question:
@@ -182,24 +196,29 @@ def question_of(prompt: str, parsed: argparse.Namespace) -> Question:
 
 def magic_help() -> str:
     """What ``%%ask?`` says."""
-    rows = "\n".join(
-        f"  {', '.join(option.flags) + ' ' + option.metavar:<24} {option.help}" for option in (*OPTIONS, INTO)
-    )
-    return f"""Ask a language model; where one provider fails, the next is asked.
+    rows = "\n".join(f"  {option.usage:<25} {option.help}" for option in MAGIC_OPTIONS)
+    text = """Ask a language model; where one provider fails, the next is asked.
 
 %%ask [options]          in the first line of a cell, the question in the lines below
 %ask [options] question  in one line; x = %ask … keeps the answer
 
 Options:
-{rows}
+$ROWS
 
 The answer streams into the cell's output. The line under it says who answered, and opens to every attempt with its
-exception. The last answer is in _answer: .text, .provider, .model, .attempts, .exceptions, .usage. If every provider
-fails, the cell fails. Interrupt the kernel to stop; the partial answer is in _answer.
+exception. The last answer is in _answer, the one before it in _answers[-2]: .text, .code, .json(), .provider, .model,
+.attempts, .exceptions, .usage, .cost, .messages. If every provider fails, the cell fails. Interrupt the kernel to stop;
+the partial answer is in _answer.
 
-With --compare each provider is asked for itself, and the answers stream side by side. All of them are in _answers, in
-the order of the names, and so in the variable after -o; _answer is the first of them that is whole. The cell fails only
-if all fail.
+With -f json or --schema the answer is parsed and checked, and asked for again where it does not fit, --retries times.
+-c goes on with a conversation, whoever answered before. With --background the variable after -o, and the last of
+_background, is what can be awaited or stopped.
+
+{{ name }} or {{ df.head() }} in the question stands for what the notebook has there; every other brace is a brace.
+
+With --compare each provider is asked for itself, and the answers stream side by side. All of them are in _comparison,
+in the order of the names, and so in the variable after -o; _answer is the first of them that is whole. The cell fails
+only if all fail.
 
 Without -p those are asked who were registered with nbretry.register(name, provider), then the services whose key is in
 the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, …), then the small model on this machine (local).
@@ -213,6 +232,7 @@ Examples:
 
   answer = %ask -p local Name three prime numbers.
 """
+    return text.replace("$ROWS", rows)
 
 
 def parse_magic_line(line: str, cell: str | None = None) -> Asked:
@@ -223,9 +243,9 @@ def parse_magic_line(line: str, cell: str | None = None) -> Asked:
     Raises:
         ConfigError: an option is unknown or its value is wrong, or words stand on the ``%%ask`` line of a cell.
     """
-    arguments, rest = _split(line)
+    arguments, rest = _split(line, in_cell=cell is not None)
     parser = _Parser(prog="%%ask", add_help=False, allow_abbrev=False)
-    add_options(parser, (*OPTIONS, INTO))
+    add_options(parser, MAGIC_OPTIONS)
     parsed = parser.parse_args(arguments)
     if cell is not None and cell.strip():
         if rest:
@@ -233,15 +253,39 @@ def parse_magic_line(line: str, cell: str | None = None) -> Asked:
                 f"{_shorten(rest)!r} is no option: after %%ask stand options only, and the question in the lines below"
             )
         rest = cell
-    return Asked(question_of(rest, parsed), parsed.into, parsed.compare)
+    _check_together(parsed)
+    return Asked(
+        question_of(rest, parsed),
+        parsed.into,
+        parsed.compare,
+        "json" if parsed.schema else parsed.format,
+        parsed.schema,
+        DEFAULT_CONVERSATION if parsed.new and not parsed.conversation else parsed.conversation,
+        parsed.new,
+        parsed.context,
+        parsed.raw,
+        parsed.dry_run,
+        parsed.background,
+    )
+
+
+def _check_together(parsed: argparse.Namespace) -> None:
+    if parsed.schema and parsed.format not in (None, "json"):
+        raise ConfigError(f"--schema is for -f json, and not for -f {parsed.format}")
+    if parsed.compare:
+        for dest, flag in (("format", "-f"), ("schema", "--schema"), ("conversation", "-c"), ("new", "--new")):
+            if getattr(parsed, dest):
+                raise ConfigError(f"--compare and {flag} do not go together: a comparison has several answers")
+        if parsed.background:
+            raise ConfigError("--compare and --background do not go together: compare in a cell that waits")
 
 
 _WORD = re.compile(r"""\s*((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'])+|\S+)""")
 _FLAG = re.compile(r"--?[A-Za-z]")
 
 
-def _split(line: str) -> tuple[list[str], str]:
-    known = {flag: option for option in (*OPTIONS, INTO) for flag in option.flags}
+def _split(line: str, in_cell: bool) -> tuple[list[str], str]:
+    known = {flag: option for option in MAGIC_OPTIONS for flag in option.flags}
     arguments: list[str] = []
     position = 0
     while (word := _WORD.match(line, position)) is not None:
@@ -253,14 +297,24 @@ def _split(line: str) -> tuple[list[str], str]:
         flag, equals, value = text.partition("=")
         if flag not in known:
             raise ConfigError(f"there is no option {flag!r}{nearest(flag, list(known))}")
+        option = known[flag]
         position = word.end()
+        if option.convert is None:
+            if equals:
+                raise ConfigError(f"{flag} takes no value, and not {_shorten(value)!r}")
+            arguments.append(option.flags[-1])
+            continue
         if not equals:
             follows = _WORD.match(line, position)
-            if follows is None:
+            if option.default is not None and (not in_cell or follows is None or _FLAG.match(follows[1])):
+                # On one line the word that follows is the question's.
+                value = option.default
+            elif follows is None:
                 raise ConfigError(f"{flag} needs a value")
-            value = follows[1]
-            position = follows.end()
-        arguments.append(f"{known[flag].flags[-1]}={_unquote(flag, value)}")
+            else:
+                value = follows[1]
+                position = follows.end()
+        arguments.append(f"{option.flags[-1]}={_unquote(flag, value)}")
     return arguments, line[position:].strip()
 
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nbretry.errors import ConfigError
-from nbretry.types import Messages
+from nbretry.types import Content, Message, Messages
 
-__all__ = ["build_messages"]
+__all__ = ["build_messages", "tidy"]
 
 
-def build_messages(prompt: str, system: str | None = None) -> Messages:
+def build_messages(prompt: Content, system: str | None = None, history: Sequence[Message] = ()) -> Messages:
     """The conversation for one question.
 
     Args:
-        prompt: the question, sent as typed but for blank lines around it.
+        prompt: the question, sent as typed but for blank lines around it; or its parts, sent as they are.
         system: a system prompt, if any.
+        history: messages before the question.
 
     Raises:
         ConfigError: the question is empty.
     """
-    text = prompt.strip("\n").rstrip()
-    if not text.strip():
+    content = tidy(prompt) if isinstance(prompt, str) else prompt
+    if not content:
         raise ConfigError("the question is empty: write it below %%ask, after %ask, or after nbretry ask")
-    messages: Messages = [{"role": "user", "content": text}]
+    messages: Messages = [*history, {"role": "user", "content": content}]
     if system:
         messages.insert(0, {"role": "system", "content": system})
     return messages
+
+
+def tidy(prompt: str) -> str:
+    """A prompt without blank lines around it."""
+    text = prompt.strip("\n").rstrip()
+    return text if text.strip() else ""

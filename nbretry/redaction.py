@@ -11,7 +11,7 @@ import os
 import re
 import threading
 
-__all__ = ["MaskedStream", "mask", "mask_exception", "remember_secret"]
+__all__ = ["MaskedStream", "key_shapes_in", "mask", "mask_exception", "names_secret", "remember_secret"]
 
 MASK = "[secret]"
 
@@ -72,6 +72,11 @@ def mask_exception(exception: BaseException) -> None:
         link = link.__cause__ or link.__context__
 
 
+def key_shapes_in(text: str) -> list[str]:
+    """Whatever in a text has the shape of a key."""
+    return [found[0] for found in _KEY_SHAPES.finditer(text)]
+
+
 class MaskedStream:
     """Masks a text that comes in fragments and goes where nothing can be taken back.
 
@@ -115,7 +120,7 @@ def _undecided(text: str) -> int:
 
 def _values() -> list[str]:
     """The values known to be secret, longest first, as one may be part of another."""
-    values = {os.environ.get(name, "") for name in os.environ if _names_secret(name)}
+    values = {os.environ.get(name, "") for name in os.environ if names_secret(name)}
     # A short plain word, as a test database's password, stands in too many innocent texts.
     values = {value for value in values if len(value) >= (_SHORTEST_SECRET * (2 if value.isalpha() else 1))}
     with _lock:
@@ -124,5 +129,6 @@ def _values() -> list[str]:
 
 
 @functools.cache
-def _names_secret(name: str) -> bool:
+def names_secret(name: str) -> bool:
+    """Whether a variable of this name has a secret, as one that ends with ``API_KEY`` or ``TOKEN``."""
     return _SECRET_NAME.search(name) is not None

@@ -1,27 +1,30 @@
 """What the magic, the panel and the command line share: the providers by name, and one way to ask them.
 
-A name stands for, in this order: what the user registered, what another package offers by the entry point group
-``nbretry.providers``, a known service of `nbretry.providers.presets`.
+A name stands for, in this order: what the user registered, what a file of settings describes, what another package
+offers by the entry point group ``nbretry.providers``, a known service of `nbretry.providers.presets`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from nbretry.answer import Answer
 from nbretry.clock import SYSTEM_CLOCK, Clock
+from nbretry.conversations import Conversations
 from nbretry.deadlines import Deadlines
+from nbretry.definitions import SETTINGS, ProviderTable, Setting
 from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, failure_text, nearest
 from nbretry.events import Event, RunCancelled
+from nbretry.keys import find_key
 from nbretry.policy import OnBreak, RetryPolicy
 from nbretry.prices import PriceTable
 from nbretry.prompt import build_messages
@@ -29,9 +32,11 @@ from nbretry.providers.base import NamedProvider, provider_name
 from nbretry.providers.bridge import cancellation
 from nbretry.providers.budget import Budget
 from nbretry.providers.health import Cooldown, Health, ProviderHealth
-from nbretry.providers.presets import PRESETS, provider_from_preset
+from nbretry.providers.presets import PRESETS, provider_from_preset, provider_from_table
 from nbretry.providers.retry_provider import RetryProvider
-from nbretry.types import Messages, ProviderType
+from nbretry.runlog import RunLog
+from nbretry.settings import IN_SESSION, Settings
+from nbretry.types import Content, Message, Messages, ProviderType
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -56,13 +61,18 @@ PaintColumn = Callable[[int, Event, Answer], None]
 
 _ANSWERS_KEPT = 50
 
+_BUDGET_LIMIT = "session.budget.limit"
+
+_OF_A_QUESTION = ("system", "temperature", "max_tokens", "on_break", "hedge_after", "retries", "max_cost")
+"""Settings that a question has under the same name, where None is for the session's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a user asks, and how.
 
     Attributes:
-        prompt: the text.
+        prompt: the text, or parts as in `nbretry.types.Content`.
         providers: whom to ask in this order, by name or as objects; None for the session's own order.
         model: name of the model; empty for each provider's default.
         system: a system prompt.
@@ -74,9 +84,11 @@ class Question:
         deadlines: limits of each attempt; where there is none, the session's own count.
         retries: how often one provider is asked again before the next; None for the session's own.
         max_cost: US dollars that this question may cost; what is left of the session's own limit holds as well.
+        history: messages of the conversation before this question.
+        response_format: a form that the answer must have, as OpenAI's protocol has it, for providers that keep one.
     """
 
-    prompt: str
+    prompt: Content
     providers: Sequence[ProviderType | str] | None = None
     model: str = ""
     system: str | None = None
@@ -87,16 +99,25 @@ class Question:
     deadlines: Deadlines = Deadlines()  # noqa: RUF009 (frozen)
     retries: int | None = None
     max_cost: float | None = None
+    history: Sequence[Message] = ()
+    response_format: dict[str, Any] | None = None
 
     def options(self) -> dict[str, Any]:
         """The options that go to the provider: those that were given."""
-        given = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        given = {
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "preferred_response_format": self.response_format,
+        }
         return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass
 class Session:
     """The providers by name of one kernel or one command, how they are doing, and the last answers.
+
+    What was set with ``%nbretry config`` comes before ``policy``, ``deadlines``, ``hedge_after`` and ``budget.limit``;
+    of those what was changed in Python comes before the environment and the files; see `setting`.
 
     Attributes:
         answers: the last fifty.
@@ -106,7 +127,9 @@ class Session:
         health: how each provider has done, and who rests.
         prices: what tokens cost; an entry of the user's own by ``prices.set``.
         budget: what all questions together have cost, and ``budget.limit``, which they may not pass.
+        conversations: what was said before, by name.
         clock: time and chance.
+        settings: from the files, the environment and ``%nbretry config``.
     """
 
     answers: deque[Answer] = field(default_factory=lambda: deque(maxlen=_ANSWERS_KEPT))
@@ -116,9 +139,14 @@ class Session:
     health: Health = field(default_factory=lambda: Health(Cooldown()))
     prices: PriceTable = field(default_factory=PriceTable)
     budget: Budget = field(default_factory=Budget)
+    conversations: Conversations = field(default_factory=Conversations)
     clock: Clock = SYSTEM_CLOCK
+    settings: Settings = field(default_factory=Settings)
     _registered: dict[str, ProviderType] = field(default_factory=dict)
     _made: dict[str, ProviderType] = field(default_factory=dict)
+    _described: dict[str, tuple[ProviderTable, ProviderType]] = field(default_factory=dict)
+    _limit_from_settings: float | None = None
+    _log: RunLog | None = None
 
     def register(self, name: str, provider: ProviderType, deadlines: Deadlines | None = None) -> None:
         """Let a name stand for a provider, in place of what it stood for before.
@@ -137,27 +165,74 @@ class Session:
 
     def names(self) -> list[str]:
         """Every name that stands for a provider, the user's own first."""
-        return list(dict.fromkeys([*self._registered, *_entry_points(), *PRESETS]))
+        described = self.settings.readable_providers()
+        return list(dict.fromkeys([*self._registered, *described, *_entry_points(), *PRESETS]))
 
     def provider(self, name: str) -> ProviderType:
         """The provider that a name stands for; the same object each time.
 
         Raises:
-            ConfigError: nothing of that name is known, or the package that offers it cannot be loaded.
+            ConfigError: nothing of that name is known, the package that offers it cannot be loaded, or a file of
+                settings has a mistake.
         """
         if name in self._registered:
             return self._registered[name]
+        table = self.settings.providers().get(name)
+        if table is not None:
+            known = self._described.get(name)
+            if known is None or known[0] != table:
+                known = self._described[name] = (table, provider_from_table(table))
+            return known[1]
         if name not in self._made:
             self._made[name] = self._make(name)
         return self._made[name]
 
     def default_providers(self) -> list[str]:
-        """Whom to ask where nobody was named: the user's own, services whose key is set, the local model."""
-        with_key = [
-            name for name, preset in PRESETS.items() if preset.key_variable and os.environ.get(preset.key_variable)
-        ]
+        """Whom to ask where nobody was named: those of the setting ``providers``.
+
+        Without it: the user's own, those of the files of settings, services whose key is set, the local model. The
+        system keyring is not looked into.
+
+        Raises:
+            ConfigError: a file of settings or the environment has a mistake.
+        """
+        named: list[str] | None = self.settings.get("providers").value
+        if named is not None:
+            return list(named)
+        with_key = [name for name, preset in PRESETS.items() if preset.key_variable and find_key(preset.key_variable)]
         local = ["local"] if importlib.util.find_spec("xllamacpp") else []
-        return list(dict.fromkeys([*self._registered, *with_key, *local]))
+        described = [table.name for table in self.settings.providers().values() if _may_be_asked(table)]
+        return list(dict.fromkeys([*self._registered, *described, *with_key, *local]))
+
+    def setting(self, key: str) -> Setting:
+        """What counts for a question that does not say itself, and where it came from.
+
+        Raises:
+            ConfigError: there is no such key; or a file or the environment has a mistake.
+        """
+        return self.changed_here(self.settings.get(key))
+
+    def changed_here(self, setting: Setting) -> Setting:
+        """A setting, or in its place what this session's attribute of that meaning was set to in Python."""
+        name, value = self._attributes().get(setting.key, ("", None))
+        if not name or setting.source == IN_SESSION or value == SETTINGS[setting.key].default:
+            return setting
+        return Setting(setting.key, value, name)
+
+    def filled(self, question: Question) -> Question:
+        """A question with the settings where it does not say itself what it wants.
+
+        Raises:
+            ConfigError: a file of settings or the environment has a mistake.
+        """
+        current = {key: self.changed_here(setting).value for key, setting in self.settings.current().items()}
+        limits = Deadlines(**{limit.name: current[limit.name] for limit in fields(Deadlines)})
+        return replace(
+            question,
+            model=question.model or current["model"],
+            deadlines=question.deadlines.or_else(limits),
+            **{key: current[key] for key in _OF_A_QUESTION if getattr(question, key) is None},
+        )
 
     def health_of(self, name: str) -> ProviderHealth:
         """How the provider that a name stands for is doing.
@@ -185,22 +260,21 @@ class Session:
         chosen = self.default_providers() if providers is None else list(providers)
         if not chosen:
             raise RetryNoProviderError(
-                "there is nobody to ask: set a key such as OPENAI_API_KEY in the environment, "
+                "there is nobody to ask: set a key such as OPENAI_API_KEY in the environment or in .env, "
                 'or get the local model with: pip install "nbretry[local]"'
             )
-        asked = question or Question("")
-        policy = self.policy
+        asked = self.filled(question or Question(""))
+        policy = replace(self.policy, rounds=self.setting("rounds").value, max_attempts=(asked.retries or 0) + 1)
         if asked.on_break is not None:
             policy = replace(policy, on_break=asked.on_break)
-        if asked.retries is not None:
-            policy = replace(policy, max_attempts=asked.retries + 1)
+        budget = self.limited_budget()
         return RetryProvider(
-            [self._named(one) if isinstance(one, str) else one for one in chosen],
+            self._all_named(chosen, providers is None),
             shuffle=False,
             policy=policy,
-            deadlines=asked.deadlines.or_else(self.deadlines),
-            hedge_after=self.hedge_after if asked.hedge_after is None else asked.hedge_after,
-            max_cost=self.budget if asked.max_cost is None else Budget(asked.max_cost, self.budget),
+            deadlines=asked.deadlines,
+            hedge_after=asked.hedge_after,
+            max_cost=budget if asked.max_cost is None else Budget(asked.max_cost, budget),
             prices=self.prices,
             health=self.health,
             clock=self.clock,
@@ -213,7 +287,8 @@ class Session:
             ConfigError: the question is empty, or a provider's name is unknown.
             RetryNoProviderError: there is nobody to ask.
         """
-        messages = build_messages(question.prompt, question.system)
+        question = self.filled(question)
+        messages = build_messages(question.prompt, question.system, question.history)
         retry_provider = self.retry_provider(question.providers, question)
         return self._events(retry_provider, question, messages)
 
@@ -246,7 +321,7 @@ class Session:
             if keep is not None:
                 keep(answer)
 
-        return await drive(self.events(question), paint, keep_both)
+        return await drive(self.events(question), self._logged(paint), keep_both)
 
     async def compare(
         self,
@@ -277,7 +352,7 @@ class Session:
 
         async def follow(place: int) -> None:
             with suppress(RetryProviderError):  # its answer says so, and the others go on
-                await drive(runs[place], partial(paint, place), partial(answers.__setitem__, place))
+                await drive(runs[place], self._logged(partial(paint, place)), partial(answers.__setitem__, place))
 
         tasks = [asyncio.create_task(follow(place)) for place in range(len(runs))]
         try:
@@ -298,6 +373,74 @@ class Session:
             names = [one if isinstance(one, str) else provider_name(one) for one in providers]
             raise _nobody_answered(names, answers)
         return answers
+
+    @property
+    def log_path(self) -> Path | None:
+        """The file that every event is written to; None where there is none."""
+        return None if self._log is None else self._log.path
+
+    def start_log(self, path: str | Path) -> None:
+        """Write every event of every run from now on to a file, as JSON lines, secrets masked.
+
+        Args:
+            path: of the file, which is made or added to.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        log = RunLog(Path(path))
+        self.stop_log()
+        self._log = log
+
+    def stop_log(self) -> None:
+        """Write no more events; the file is closed."""
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
+
+    def _logged(self, paint: Paint) -> Paint:
+        log = self._log
+        if log is None:
+            return paint
+        write = log.run()
+
+        def paint_and_write(event: Event, answer: Answer) -> None:
+            write(event, answer)
+            paint(event, answer)
+
+        return paint_and_write
+
+    def limited_budget(self) -> Budget:
+        """`budget`, with the limit that counts now.
+
+        Raises:
+            ConfigError: a file of settings or the environment has a mistake.
+        """
+        setting = self.setting("budget")
+        if setting.source != _BUDGET_LIMIT:
+            self.budget.limit = self._limit_from_settings = setting.value
+        return self.budget
+
+    def _attributes(self) -> dict[str, tuple[str, Any]]:
+        """By key what can be set in Python as well: the attribute and its value."""
+        limits = {limit.name: ("session.deadlines", getattr(self.deadlines, limit.name)) for limit in fields(Deadlines)}
+        limit = self.budget.limit
+        return limits | {
+            "on_break": ("session.policy", self.policy.on_break),
+            "rounds": ("session.policy", self.policy.rounds),
+            "retries": ("session.policy", self.policy.max_attempts - 1),
+            "hedge_after": ("session.hedge_after", self.hedge_after),
+            "budget": (_BUDGET_LIMIT, None if limit == self._limit_from_settings else limit),
+        }
+
+    def _all_named(self, chosen: Sequence[ProviderType | str], by_default: bool) -> list[ProviderType]:
+        try:
+            return [self._named(one) if isinstance(one, str) else one for one in chosen]
+        except ConfigError as error:
+            setting = self.settings.get("providers")
+            if by_default and setting.value is not None:
+                raise ConfigError(f"{setting.source}: providers: {error}") from None
+            raise
 
     def _named(self, name: str) -> ProviderType:
         provider = self.provider(name)
@@ -370,6 +513,15 @@ def _nobody_answered(names: Sequence[str], answers: Sequence[Answer]) -> RetryPr
         exceptions=dict(failures),
         answer=first_answered(answers),
     )
+
+
+def _may_be_asked(table: ProviderTable) -> bool:
+    """Whether somebody who was only described is asked by default: not a known service without a key."""
+    preset = PRESETS.get(table.name)
+    if preset is None:
+        return True
+    variable = table.key_variable or (preset.key_variable if table.base_url is None else None)
+    return variable is None or find_key(variable) is not None
 
 
 def _entry_points() -> dict[str, EntryPoint]:

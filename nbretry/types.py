@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 __all__ = [
     "AsyncResult",
+    "Content",
     "CreateResult",
     "FinishReason",
+    "Format",
     "Message",
     "Messages",
     "Metadata",
@@ -24,6 +26,13 @@ __all__ = [
     "Status",
     "Usage",
 ]
+
+Content: TypeAlias = str | list[dict[str, Any]]
+"""What a message says: text, or parts as ``{"type": "text", "text": …}`` and ``{"type": "image_url", "image_url":
+{"url": …}}``."""
+
+Format: TypeAlias = Literal["markdown", "text", "code", "json", "html"]
+"""What an answer is to be."""
 
 Message: TypeAlias = dict[str, Any]
 """One message: ``{"role": "system" | "user" | "assistant" | "tool", "content": str | list of parts}``."""

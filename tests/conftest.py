@@ -6,6 +6,14 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+# Neither the files nor the keys of whoever runs the tests; kernels and commands that tests start inherit it.
+OURS = ("NBRETRY_CACHE_DIR", "NBRETRY_TEST_KERNEL", "NBRETRY_TEST_PREFIX")
+for variable in [name for name in os.environ if name.startswith("NBRETRY_") and name not in OURS]:
+    del os.environ[variable]
+os.environ["NBRETRY_CONFIG"] = os.devnull
+os.environ["PYTHON_DOTENV_DISABLED"] = "1"
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nbretry.notebook.asking import ask
-
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from nbretry.notebook.asking import ask
 
 __all__ = ["ask", "load_ipython_extension", "unload_ipython_extension"]
 
 
+def __getattr__(name: str) -> Any:
+    if name != "ask":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from nbretry.notebook.asking import ask
+
+    return ask
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """What ``%load_ext nbretry`` does: register ``%%ask``, ``%ask`` and ``%nbretry``."""
-    from nbretry.notebook import command, magic
+    from nbretry.notebook import cells, command, completion, key_warning, magic, warming
 
     magic.register(shell)
     command.register(shell)
+    cells.install(shell)
+    completion.register(shell)
+    key_warning.register(shell)
+    warming.register(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> Any:
     """What ``%unload_ext nbretry`` does: take ``%%ask``, ``%ask`` and ``%nbretry`` away again."""
-    from nbretry.notebook import command, magic
+    from nbretry.notebook import cells, command, completion, key_warning, magic, warming
 
     magic.unregister(shell)
     command.unregister(shell)
+    cells.uninstall(shell)
+    completion.unregister(shell)
+    key_warning.unregister(shell)
+    warming.unregister(shell)

@@ -2,129 +2,64 @@
 
 from __future__ import annotations
 
-import argparse
-import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import importlib
+import shlex
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from IPython.core.magic import no_var_expand
-
-from nbretry.errors import ConfigError, nearest
-from nbretry.notebook import awaiting
-from nbretry.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["SUBCOMMANDS", "Subcommand", "register", "unregister"]
+__all__ = ["SUBCOMMANDS", "Subcommand", "register", "split_words", "unregister"]
 
 _NAME = "nbretry"
 
 
-@dataclass(frozen=True, slots=True)
-class Subcommand:
-    """One subcommand.
+class Subcommand(NamedTuple):
+    """One subcommand. Its module of `nbretry.notebook.commands` has ``run(shell, words)``.
 
     Attributes:
         usage: what stands after its name, for the help.
         help: what it does, in a few words.
-        run: is handed the shell and the words after its name.
     """
 
     usage: str
     help: str
-    run: Callable[[InteractiveShell, Sequence[str]], None]
-
-
-def _doctor(shell: InteractiveShell, words: Sequence[str]) -> None:
-    from nbretry.doctor import add_arguments, examine, names_in, unconfigured
-    from nbretry.renderers.doctor import doctor_html, doctor_text
-
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    add_arguments(parser)
-    parsed = parser.parse_args(words)
-    session = default_session()
-    names = names_in(parsed.names)
-    chosen = names or session.default_providers()
-    output = _Output(shell)
-
-    async def run() -> None:
-        with awaiting.wakeful_loop():
-            if chosen:
-                output.show_for_now(f"examining {', '.join(chosen)} …")
-            diagnoses = await examine(session, chosen, ask=parsed.ask, timeout=parsed.timeout)
-            rest = unconfigured(session, chosen) if names is None else None
-            output.show(doctor_html(diagnoses, rest), doctor_text(diagnoses, rest))
-
-    try:
-        awaiting.run(run)
-        return
-    except KeyboardInterrupt:
-        pass  # raised below, outside, so that no chain of exceptions is shown with it
-    raise awaiting.Stopped("stopped; nothing of the examination is kept")
-
-
-def _reset(shell: InteractiveShell, words: Sequence[str]) -> None:
-    from nbretry.doctor import names_in
-
-    names, session = names_in(words), default_session()
-    session.health.reset(None if names is None else [session.provider(name) for name in names])
-    _Output(shell).show_line(f"{'everybody' if names is None else ', '.join(names)} may be asked again at once")
-
-
-def _cost(shell: InteractiveShell, words: Sequence[str]) -> None:
-    from nbretry.providers.budget import dollars
-
-    if words:
-        raise ConfigError(f"%{_NAME} cost takes no more words, and not {words[0]!r}")
-    budget = default_session().budget
-    limit = "no limit is set" if budget.limit is None else f"the limit is {dollars(budget.limit)}"
-    _Output(shell).show_line(f"{dollars(budget.spent, estimated=budget.spent > 0)} spent; {limit}")
 
 
 SUBCOMMANDS = {
-    "doctor": Subcommand("[NAME …] [--no-ask] [--timeout S]", "who can answer, and what to do about others", _doctor),
-    "reset": Subcommand("[NAME …]", "end the rests of providers that have failed", _reset),
-    "cost": Subcommand("", "what all questions together have cost", _cost),
+    "providers": Subcommand("", "who may be asked: model, key, health, last latency"),
+    "config": Subcommand("[KEY [VALUE]] [--unset KEY]", "the settings, where each came from, and their change"),
+    "key": Subcommand("PROVIDER [--save]", "ask for a key, in a prompt that no notebook keeps"),
+    "last": Subcommand("[--traceback] [--json]", "the last answer's report, its tracebacks, or its record"),
+    "cost": Subcommand("", "what all questions together have cost"),
+    "history": Subcommand("[NAME] [--save FILE] [--load FILE]", "conversations, or what was said in one"),
+    "forget": Subcommand("[NAME …] [--all]", "forget a conversation"),
+    "reset": Subcommand("[NAME …]", "end the rests of providers that have failed"),
+    "doctor": Subcommand("[NAME …] [--no-ask] [--timeout S]", "who can answer, and what to do about others"),
+    "panel": Subcommand("[NAME …]", "the same in a panel, with a provider picker"),
+    "fix": Subcommand("[OPTIONS OF %ask] [QUESTION]", "explain the last exception of this notebook"),
+    "log": Subcommand("on FILE | off", "write every event of every run to a file, as JSON lines"),
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message.removeprefix("argument "))
+def split_words(line: str) -> list[str]:
+    """The words of a line; quotes hold together what has spaces.
 
+    Raises:
+        ConfigError: a quote is not closed.
+    """
+    lexer = shlex.shlex(line, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""  # a path of Windows stays as it is
+    try:
+        return list(lexer)
+    except ValueError:
+        from nbretry.errors import ConfigError
 
-class _Output:
-    """One output of the running cell, which may first say that something is under way."""
-
-    def __init__(self, shell: InteractiveShell) -> None:
-        from IPython.core.displaypub import CapturingDisplayPublisher
-
-        self._shell = shell
-        self._display_id = uuid.uuid4().hex
-        self._shown = False
-        # Neither can take back what it was handed.
-        self._only_once = isinstance(shell.display_pub, CapturingDisplayPublisher) or not hasattr(shell, "kernel")
-
-    def show_for_now(self, line: str) -> None:
-        """Show a line until something else is shown."""
-        if not self._only_once:
-            self.show_line(line)
-
-    def show_line(self, line: str) -> None:
-        """Show a line of text."""
-        self.show(f'<div style="font-size:0.85em;opacity:0.75">{escape(line)}</div>', line)
-
-    def show(self, html: str, text: str) -> None:
-        """Show something in both forms, in place of what was shown before."""
-        data: dict[str, Any] = {"text/html": html, "text/plain": text}
-        if self._only_once:
-            self._shell.display_pub.publish(data)
-            return
-        self._shell.display_pub.publish(data, transient={"display_id": self._display_id}, update=self._shown)
-        self._shown = True
+        raise ConfigError(f"a quote is not closed in: {line.strip()}") from None
 
 
 class _CommandMagic:
@@ -148,12 +83,17 @@ class _CommandMagic:
             del magics[_NAME]
 
     def _run(self, line: str) -> None:
-        name, *words = line.split() or [""]
+        name, _, rest = line.strip().partition(" ")
         if not name:
-            _Output(self._shell).show(f"<pre>{escape(_help())}</pre>", _help())
+            from nbretry.notebook.commands.showing import Output
+
+            Output(self._shell).show(f"<pre>{escape(_help())}</pre>", _help())
         elif name in SUBCOMMANDS:
-            SUBCOMMANDS[name].run(self._shell, words)
+            words: Sequence[str] = [rest] if name == "fix" else split_words(rest)
+            importlib.import_module(f"nbretry.notebook.commands.{name}").run(self._shell, words)
         else:
+            from nbretry.errors import ConfigError, nearest
+
             raise ConfigError(f"%{_NAME} knows no {name!r}{nearest(name, list(SUBCOMMANDS))}")
 
 

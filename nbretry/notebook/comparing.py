@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
 from nbretry.events import Event, FirstContent
-from nbretry.notebook.asking import ANSWER_VARIABLE, remember_shown
+from nbretry.notebook.asking import keep_in_shell, remember_shown
 from nbretry.notebook.awaiting import wakeful_loop
 from nbretry.notebook.repainting import Bundle, RepaintedOutput, provenance
 from nbretry.renderers.compare import ComparisonConsole, comparison_html, comparison_text, headings, markdown_html
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = [
-    "ANSWERS_VARIABLE",
     "COMPARISON_STOPPED",
+    "COMPARISON_VARIABLE",
     "Comparison",
     "ComparisonOutput",
     "compare_in_shell",
     "display_comparison",
 ]
 
-ANSWERS_VARIABLE = "_answers"
-COMPARISON_STOPPED = f"stopped; what there is of the answers is in {ANSWERS_VARIABLE}"
+COMPARISON_VARIABLE = "_comparison"
+COMPARISON_STOPPED = f"stopped; what there is of the answers is in {COMPARISON_VARIABLE}"
 
 
 class Comparison(list[Answer]):
@@ -54,7 +54,7 @@ async def compare_in_shell(
 ) -> Comparison:
     """Ask several at once, show their answers where this shell shows things, and keep them, however they ended.
 
-    All are kept in the user's ``_answers``, and the first that is whole in ``_answer``.
+    All are kept in the user's ``_comparison`` and as the last of ``_answers``, the first that is whole in ``_answer``.
 
     Args:
         shell: the user's.
@@ -71,8 +71,8 @@ async def compare_in_shell(
     def keep(answers: list[Answer]) -> None:
         comparison = Comparison(names, answers)
         kept.append(comparison)
-        shell.user_ns[ANSWERS_VARIABLE] = comparison
-        shell.user_ns[ANSWER_VARIABLE] = first_answered(comparison)
+        shell.user_ns[COMPARISON_VARIABLE] = comparison
+        keep_in_shell(shell, first_answered(comparison))
         if into:
             shell.user_ns[into] = comparison
         remember_shown(comparison)

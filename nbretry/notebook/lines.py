@@ -1,7 +1,7 @@
 """Lets a question on one line end in a question mark.
 
 IPython reads a line that ends in ``?`` as a request for help, so ``%ask Why is the sky blue?`` would show the help of
-``blue``. This transformer comes first where such a line is ours.
+``blue``, and ``%nbretry fix Why?`` that of ``Why``. This transformer comes first where such a line is ours.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["install", "uninstall"]
 
-_QUESTION = re.compile(r"(?P<before>\s*(?:[\w.\[\]'\", ]+=\s*)?)%ask[ \t]+(?P<line>.*[^\s?].*\?)\s*$")
+_QUESTION = re.compile(
+    r"(?P<before>\s*(?:[\w.\[\]'\", ]+=\s*)?)%(?P<magic>ask|nbretry(?=[ \t]+fix\b))[ \t]+(?P<line>.*[^\s?].*\?)\s*$"
+)
 _INDENTATION = (tokenize.INDENT, tokenize.DEDENT)
 
 
 class LineQuestion(TokenTransformBase):
-    """``%ask …?`` and ``x = %ask …?`` as calls of the magic."""
+    """``%ask …?``, ``x = %ask …?`` and ``%nbretry fix …?`` as calls of the magic."""
 
     priority = 0  # before IPython's own help at the same place
 
@@ -40,7 +42,7 @@ class LineQuestion(TokenTransformBase):
         match = _QUESTION.match(lines[self.start_line])
         if match is None:
             return lines
-        call = f"{match['before']}get_ipython().run_line_magic('ask', {match['line']!r})\n"
+        call = f"{match['before']}get_ipython().run_line_magic({match['magic']!r}, {match['line']!r})\n"
         return [*lines[: self.start_line], call, *lines[self.start_line + 1 :]]
 
 

@@ -1,22 +1,25 @@
-"""``%%ask`` and ``%ask``."""
+"""``%%ask`` and ``%ask`` as a shell knows them: light, as ``%load_ext`` waits for it. The rest is in `answering`."""
 
 from __future__ import annotations
 
-import asyncio
+import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import no_var_expand
+from IPython.core.magic import needs_local_scope, no_var_expand
 
-from nbretry.answer import Answer
 from nbretry.notebook import awaiting, lines
-from nbretry.notebook.asking import STOPPED, ask_in_shell, forget_shown, was_shown
-from nbretry.notebook.comparing import COMPARISON_STOPPED, Comparison, compare_in_shell, display_comparison
-from nbretry.options import Asked, magic_help, parse_magic_line
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["ask_cell", "register", "unregister"]
+    from nbretry.answer import Answer
+    from nbretry.notebook.comparing import Comparison
+
+__all__ = ["AskMagic", "ask_cell", "register", "unregister"]
+
+_ANSWER = ("nbretry.answer", "Answer")
+_COMPARISON = ("nbretry.notebook.comparing", "Comparison")
 
 
 class AskMagic:
@@ -32,12 +35,16 @@ class AskMagic:
             shell, "ask", f"__import__({__name__!r}, fromlist=['ask_cell']).ask_cell", self._is_registered
         )
 
-        # IPython shows this function's docstring for %%ask?, and reads from it that {…} and $… of a line stay as typed.
-        def ask(line: str, cell: str | None = None) -> Answer | Comparison | None:
-            return self._run(line, cell)
+        # IPython reads from this function that {…} and $… of a line stay as typed, and for %%ask? calls its getdoc.
+        def ask(line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
+            """Ask a language model; where one provider fails, the next is asked."""
+            from nbretry.notebook.answering import answer_now
+
+            return answer_now(shell, line, cell, local_ns)
 
         no_var_expand(ask)
-        ask.__doc__ = magic_help()
+        needs_local_scope(ask)
+        ask.getdoc = _help  # type: ignore[attr-defined]
         self._function = ask
 
     def install(self) -> None:
@@ -46,8 +53,8 @@ class AskMagic:
         self._cells.install()
         lines.install(self._shell)
         self._shell.events.register("pre_run_cell", self._forget_shown)
-        self._display_formatter().for_type(Answer, self._show)
-        self._display_formatter().for_type(Comparison, self._show_comparison)
+        self._display_formatter().for_type_by_name(*_ANSWER, self._show_answer)
+        self._display_formatter().for_type_by_name(*_COMPARISON, self._show_comparison)
 
     def uninstall(self) -> None:
         """Undo `install`."""
@@ -57,46 +64,24 @@ class AskMagic:
         self._cells.uninstall()
         lines.uninstall(self._shell)
         self._shell.events.unregister("pre_run_cell", self._forget_shown)
-        self._display_formatter().pop(Answer, None)
-        self._display_formatter().pop(Comparison, None)
+        for module, name in (_ANSWER, _COMPARISON):
+            self._display_formatter().pop(f"{module}.{name}", None)
 
-    async def run_awaited(self, line: str, cell: str) -> None:
-        """Ask from a cell that the kernel awaits."""
-        asked = parse_magic_line(line, cell)
-        try:
-            await self._ask(asked)
-            return
-        except asyncio.CancelledError:
-            pass  # raised below, outside, so that no chain of exceptions is shown with it
-        raise _stopped(asked)
+    def _show_answer(self, answer: Answer) -> None:
+        from nbretry.notebook.answering import show_answer
 
-    def _run(self, line: str, cell: str | None) -> Answer | Comparison | None:
-        asked = parse_magic_line(line, cell)
-        try:
-            answer = awaiting.run(lambda: self._ask(asked))
-            return answer if cell is None else None
-        except KeyboardInterrupt:
-            pass
-        raise _stopped(asked)
-
-    async def _ask(self, asked: Asked) -> Answer | Comparison:
-        if asked.compare is not None:
-            return await compare_in_shell(self._shell, asked.question, asked.compare, asked.into)
-        return await ask_in_shell(self._shell, asked.question, asked.into)
-
-    def _show(self, answer: Answer) -> None:
-        """Show an answer that is the value of a cell, unless this cell has shown it while it came."""
-        if not was_shown(answer):
-            from nbretry.notebook.output import display_answer
-
-            display_answer(self._shell, answer)
+        show_answer(self._shell, answer)
 
     def _show_comparison(self, comparison: Comparison) -> None:
-        if not was_shown(comparison):
-            display_comparison(self._shell, comparison)
+        from nbretry.notebook.answering import show_comparison
+
+        show_comparison(self._shell, comparison)
 
     def _forget_shown(self, info: Any) -> None:
-        forget_shown()
+        # As long as its module is not loaded, nothing has been shown; that is no reason to load it.
+        forget = getattr(sys.modules.get("nbretry.notebook.asking"), "forget_shown", None)
+        if forget is not None:
+            forget()
 
     def _display_formatter(self) -> Any:
         assert self._shell.display_formatter is not None  # every shell that can display has one
@@ -106,8 +91,10 @@ class AskMagic:
         return self._shell.magics_manager.magics["cell"].get("ask") is self._function
 
 
-def _stopped(asked: Asked) -> awaiting.Stopped:
-    return awaiting.Stopped(STOPPED if asked.compare is None else COMPARISON_STOPPED)
+def _help() -> str:
+    from nbretry.options import magic_help
+
+    return magic_help()
 
 
 _magics: dict[InteractiveShell, AskMagic] = {}
@@ -117,7 +104,9 @@ async def ask_cell(line: str, cell: str) -> None:
     """What a rewritten ``%%ask`` cell awaits."""
     from IPython import get_ipython
 
-    await _magics[get_ipython()].run_awaited(line, cell)
+    from nbretry.notebook.answering import answer_awaited
+
+    await answer_awaited(get_ipython(), line, cell)
 
 
 def register(shell: InteractiveShell) -> None:

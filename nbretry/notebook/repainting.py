@@ -1,4 +1,4 @@
-"""One output of a cell that is repainted while what it shows grows.
+"""Outputs of a cell that are repainted while what they show grows.
 
 Repaints come at intervals that grow with the time, so that what is sent stays proportional to what there is, and with
 what a paint takes, as the loop is for the streams first. The last state is always painted.
@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbretry.answer import Answer
-from nbretry.redaction import mask
+from nbretry.records import masked
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Bundle", "RepaintedOutput", "provenance"]
+__all__ = ["Bundle", "RepaintedOutput", "masked", "provenance"]
 
 _SHORTEST_INTERVAL = 0.06
 _LONGEST_INTERVAL = 1.0
@@ -27,6 +28,8 @@ _INTERVALS_PER_PAINT = 5
 Bundle: TypeAlias = dict[str, Any]
 """Data by MIME type, or metadata."""
 
+_BLANK: Bundle = {"text/html": "", "text/plain": ""}
+
 
 class RepaintedOutput:
     """What the renderers for a cell have in common. Derived classes say what is painted now.
@@ -35,21 +38,30 @@ class RepaintedOutput:
         shell: the shell whose running cell is painted into.
         captured: whether each paint is kept as an output of its own, as under ``%%capture``: then only the last is
             made. Found out by default.
+        publish: sends outputs, with the arguments of `IPython.core.displaypub.DisplayPublisher.publish`; the shell's
+            own by default.
     """
 
-    def __init__(self, shell: InteractiveShell, captured: bool | None = None) -> None:
+    def __init__(
+        self, shell: InteractiveShell, captured: bool | None = None, publish: Callable[..., None] | None = None
+    ) -> None:
         self._shell = shell
+        self._publish = publish
         self._captured = _is_captured(shell) if captured is None else captured
-        self._display_id = uuid.uuid4().hex
-        self._shown = False
+        self._display_ids: list[str] = []
+        self._blank: set[int] = set()
         self._painted_at = 0.0
         self._paint_took = 0.0
         self._content_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def content_came(self) -> None:
-        """Content comes from now on, if it did not before."""
-        if self._content_since is None:
+    def content_came(self, anew: bool = False) -> None:
+        """Content comes from now on, if it did not before.
+
+        Args:
+            anew: it is of another kind than before, so that the intervals grow from the shortest again.
+        """
+        if self._content_since is None or anew:
             self._content_since = time.monotonic()
 
     def paint_soon(self) -> None:
@@ -68,7 +80,7 @@ class RepaintedOutput:
         if self._captured:
             return
         begun = time.monotonic()
-        self.show(self.picture())
+        self.paint()
         self._painted_at = time.monotonic()
         self._paint_took = self._painted_at - begun
 
@@ -78,21 +90,42 @@ class RepaintedOutput:
             self._timer.cancel()
             self._timer = None
 
+    def paint(self) -> None:
+        """Show what is to be seen now."""
+        self.show(self.picture())
+
     def picture(self) -> Bundle:
-        """What is to be seen now."""
+        """What is to be seen now, where that is one output."""
         raise NotImplementedError
 
-    def show(self, data: Bundle, metadata: Bundle | None = None) -> None:
-        """Put this in place of what the output shows."""
+    def show(self, data: Bundle, metadata: Bundle | None = None, place: int = 0) -> None:
+        """Put this in place of what an output shows, or show it in a new one.
+
+        Args:
+            data: what is shown.
+            metadata: of the output.
+            place: of the output among those of this renderer, from 0; at most the next one.
+        """
         if self._captured:
             self.publish(data, metadata)
             return
-        self.publish(data, metadata, transient={"display_id": self._display_id}, update=self._shown)
-        self._shown = True
+        is_new = place == len(self._display_ids)
+        if is_new:
+            self._display_ids.append(uuid.uuid4().hex)
+        self._blank.discard(place)
+        self.publish(data, metadata, transient={"display_id": self._display_ids[place]}, update=not is_new)
+
+    def blank_from(self, place: int) -> None:
+        """Show nothing in the outputs from this one on, which cannot be taken away again."""
+        for later in range(place, len(self._display_ids)):
+            if later not in self._blank:
+                self.show(_BLANK, place=later)
+                self._blank.add(later)
 
     def publish(self, data: Bundle, metadata: Bundle | None = None, **kwargs: Any) -> None:
         """Send an output of its own."""
-        self._shell.display_pub.publish(data, metadata or {}, **kwargs)
+        publish = self._publish or self._shell.display_pub.publish
+        publish(data, metadata or {}, **kwargs)
 
     def _interval(self) -> float:
         streaming_for = 0.0 if self._content_since is None else time.monotonic() - self._content_since
@@ -101,23 +134,17 @@ class RepaintedOutput:
 
 
 def provenance(answer: Answer) -> Bundle:
-    """The record of an answer for an output's metadata, every known secret masked: the output has its text."""
+    """The record of an answer for an output's metadata, every known secret masked.
+
+    The outputs have its text, its reasoning and its error, the cell has the question.
+    """
     record = answer.to_dict()
-    del record["text"]
-    masked: Bundle = _masked(record)
-    return masked
-
-
-def _masked(value: Any) -> Any:
-    """A model's name, its reasoning and given-up text are strangers' words."""
-    match value:
-        case str():
-            return mask(value)
-        case dict():
-            return {name: _masked(item) for name, item in value.items()}
-        case list():
-            return [_masked(item) for item in value]
-    return value
+    for name in ("text", "reasoning", "messages", "error"):
+        record.pop(name, None)
+    if answer.reasoned_by is not None:
+        del record["attempts"][answer.reasoned_by.number - 1]["reasoning"]
+    shown: Bundle = masked(record)
+    return shown
 
 
 def _is_captured(shell: InteractiveShell) -> bool:

@@ -24,6 +24,7 @@ from nbretry.providers import bridge
 from nbretry.providers.base import aiterate, is_content, iterate, provider_name, resolve_model
 from nbretry.providers.joining import Continuation, messages_to_continue
 from nbretry.providers.watch import Watch, watched
+from nbretry.records import copied
 from nbretry.redaction import remember_secret
 from nbretry.types import FinishReason, Messages, Metadata, ProviderType, Reasoning, ResponseInfo, Status, Usage
 
@@ -95,7 +96,7 @@ class RunningAttempt:
 
     def messages(self) -> Messages:
         """A copy for this provider, which may change it, with the text so far where it is to go on from that."""
-        copy: Messages = _copy(self._run.request.messages)
+        copy: Messages = copied(self._run.request.messages)
         text = self._run.text_so_far
         return messages_to_continue(self.provider, self.model, copy, text) if text else copy
 
@@ -164,7 +165,7 @@ class RunningAttempt:
 
     def options(self) -> dict[str, Any]:
         """A copy for this provider, its own key taken out of a dict of keys."""
-        options: dict[str, Any] = _copy(self._run.request.options)
+        options: dict[str, Any] = copied(self._run.request.options)
         if isinstance(options.get("api_key"), dict):
             parent = getattr(self.provider, "get_parent", None)
             key = options.pop("api_key").get(parent() if callable(parent) else self.name)
@@ -172,6 +173,9 @@ class RunningAttempt:
                 options["api_key"] = key
         if self.deadlines and getattr(self.provider, "accepts_deadlines", False):
             options["deadlines"] = self.deadlines
+        # Nobody's parameter but ours; and what goes on from a text has no form of its own.
+        if self._run.text_so_far or not getattr(self.provider, "supports_response_format", False):
+            options.pop("preferred_response_format", None)
         if isinstance(options.get("api_key"), str):
             remember_secret(options["api_key"])
         return options
@@ -227,12 +231,3 @@ class RunningAttempt:
         """Raise `EmptyResponseError` if the stream has ended and nothing came."""
         if not self.content_started:
             raise EmptyResponseError("the answer has no content", provider=self.name, model=self.model or None)
-
-
-def _copy(value: Any) -> Any:
-    """Lists, dicts and tuples anew at every depth, everything else as it is."""
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return tuple(_copy(item) for item in value) if type(value) is tuple else value

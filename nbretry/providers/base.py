@@ -69,6 +69,12 @@ class BaseProvider:
             if not hasattr(cls, name):
                 setattr(cls, name, make)
 
+    def warm_up(self) -> None:
+        """Load what the first question needs, and only that: a session calls it in a thread before anything is asked.
+
+        It opens no connection, starts nothing and looks for no key. By default it does nothing.
+        """
+
     @bridge.class_or_instance_method
     def get_create_function(self) -> Callable[..., CreateResult]:
         """The synchronous generator function of this provider."""

@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from nbretry.deadlines import Deadlines
-from nbretry.errors import APIConnectionError, APITimeoutError, ConfigError, ProviderError, StreamInterruptedError
+from nbretry.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConfigError,
+    ImageInputError,
+    ProviderError,
+    StreamInterruptedError,
+)
+from nbretry.images import has_image
 from nbretry.providers import bridge
 from nbretry.providers.base import BaseProvider
 from nbretry.providers.local_model import DEFAULT_MODEL, ensure_model, find_model
@@ -69,6 +77,7 @@ class LocalProvider(BaseProvider):
     """
 
     supports_stream = True
+    supports_response_format = True
     needs_auth = False
 
     def __init__(
@@ -114,8 +123,10 @@ class LocalProvider(BaseProvider):
             Non-empty strings, and `nbretry.types.Metadata`, a `Status` while the model is fetched or loaded among them.
 
         Raises:
+            ImageInputError: a message has an image; nothing is fetched or started.
             ProviderError: one of its classes; also where the model cannot be fetched or started.
         """
+        self._refuse_images(messages)
         options = self._options(options)
         for last_try in (False, True):
             served = self._running(model)
@@ -142,6 +153,7 @@ class LocalProvider(BaseProvider):
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> AsyncGenerator[Any, None]:
         """Ask, for code in an event loop; otherwise as `stream_chunks`. Where it is cancelled, loading goes on."""
+        self._refuse_images(messages)
         options = self._options(options)
         for last_try in (False, True):
             served = self._running(model)
@@ -168,6 +180,20 @@ class LocalProvider(BaseProvider):
                 if content_started or last_try or not _connection_failed(error):
                     raise
             await asyncio.sleep(_LAST_BREATH)
+
+    def warm_up(self) -> None:
+        """Load the SDK that asks the model, so that the first question does not wait for it. Nothing is started.
+
+        Raises:
+            ProviderError: the package cannot be loaded.
+        """
+        OpenAIProvider("http://127.0.0.1/v1", name=self.name).warm_up()
+
+    def _refuse_images(self, messages: Messages) -> None:
+        if has_image(messages):
+            model = self.default_model
+            message = f"{model} takes no images: name a provider whose model does"
+            raise ImageInputError(message, provider=self.name, model=model)
 
     def _options(self, options: dict[str, Any]) -> dict[str, Any]:
         given = {name: value for name, value in options.items() if name != "api_key" and value is not None}

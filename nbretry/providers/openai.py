@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +16,10 @@ from nbretry.providers.wire import Ask, Endpoint, SDKProvider
 from nbretry.types import FinishReason, Reasoning, Usage
 
 __all__ = ["OpenAIProvider"]
+
+_FORM_REFUSED = re.compile(
+    r"response.?format|json.?(?:schema|object|mode)|\bschema|grammar|structured output", re.IGNORECASE
+)
 
 
 class OpenAIProvider(SDKProvider):
@@ -41,6 +47,8 @@ class OpenAIProvider(SDKProvider):
     modules = ("openai.resources.chat.chat",)
     default_base_url = "https://api.openai.com/v1"
     base_url_variable = "OPENAI_BASE_URL"
+    supports_response_format = True
+    """It takes the option ``preferred_response_format``, a ``response_format`` that is left out where it is refused."""
 
     def __init__(
         self,
@@ -70,6 +78,7 @@ class OpenAIProvider(SDKProvider):
         self._api_version = api_version
         self._refuses_stream_options = False
         self._wants_max_completion_tokens: set[str] = set()
+        self._refused_forms: set[tuple[str, str]] = set()
 
     def _client_class(self, sdk: Any, asynchronous: bool) -> Any:
         if self._api_version:
@@ -88,7 +97,10 @@ class OpenAIProvider(SDKProvider):
             parameters.setdefault("stream_options", {"include_usage": True})
         if ask.model in self._wants_max_completion_tokens and "max_tokens" in parameters:
             parameters.setdefault("max_completion_tokens", parameters.pop("max_tokens"))
-        ask.sent = frozenset(parameters)
+        form = self._response_format(ask.model, parameters.pop("preferred_response_format", None))
+        if form is not None:
+            parameters.setdefault("response_format", form)
+        ask.sent = parameters
         # In the body as they are: the SDK then takes parameters that only this endpoint knows as well as its own.
         return client.chat.completions.with_streaming_response.create(
             model=ask.model,
@@ -107,13 +119,24 @@ class OpenAIProvider(SDKProvider):
             return False
         said = str(error)
         # Decided by what this request had in it: another one at the same time may have learned the same already.
-        if "stream_options" in said and "stream_options" in ask.sent - ask.parameters.keys():
+        if "stream_options" in said and "stream_options" in ask.sent.keys() - ask.parameters.keys():
             self._refuses_stream_options = True
             return True
         if "max_completion_tokens" in said and "max_tokens" in ask.sent:
             self._wants_max_completion_tokens.add(ask.model)
             return True
+        if _FORM_REFUSED.search(said) and "response_format" in ask.sent.keys() - ask.parameters.keys():
+            self._refused_forms.add((ask.model, json.dumps(ask.sent["response_format"])))
+            return True
         return False
+
+    def _response_format(self, model: str, preferred: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The form that is preferred for an answer, or the next best that this endpoint has not refused."""
+        forms = [preferred] if preferred else []
+        schema = (preferred or {}).get("json_schema", {}).get("schema")
+        if schema and schema.get("type") == "object":  # nothing else is asked for by the simpler form
+            forms.append({"type": "json_object"})
+        return next((form for form in forms if (model, json.dumps(form)) not in self._refused_forms), None)
 
 
 class _ChatReader(AnswerReader):

@@ -7,11 +7,12 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
+from nbretry.definitions import ProviderTable
 from nbretry.errors import ConfigError, NotFoundError, nearest
 from nbretry.providers.services import PRESETS, Preset
 from nbretry.types import ProviderType
 
-__all__ = ["PRESETS", "Preset", "preset", "provider_from_preset"]
+__all__ = ["PRESETS", "Preset", "preset", "provider_from_preset", "provider_from_table"]
 
 
 def preset(name: str) -> Preset:
@@ -56,6 +57,26 @@ def provider_from_preset(name: str, /, **overrides: Any) -> ProviderType:
     from nbretry.providers.openai import OpenAIProvider
 
     return OpenAIProvider(**settings)
+
+
+def provider_from_table(table: ProviderTable) -> ProviderType:
+    """A provider that a file of settings describes. Nothing is opened until it is asked."""
+    given: dict[str, Any] = {
+        name: value
+        for name in ("base_url", "model", "key_variable", "deadlines")
+        if (value := getattr(table, name)) is not None
+    }
+    service = PRESETS.get(table.name)
+    if service is not None and table.kind is None and table.base_url is None:
+        return provider_from_preset(table.name, **given)
+    kind = table.kind or (service.kind if service else "openai")
+    if kind == "anthropic":
+        from nbretry.providers.anthropic import AnthropicProvider
+
+        return AnthropicProvider(name=table.name, **given)
+    from nbretry.providers.openai import OpenAIProvider
+
+    return OpenAIProvider(name=table.name, **given)
 
 
 def _base_url(service: Preset) -> str:

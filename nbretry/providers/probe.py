@@ -7,43 +7,70 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from nbretry.diagnosis import KeyState
 from nbretry.errors import ProviderError
+from nbretry.keys import find_key
+from nbretry.providers.base import NamedProvider
 from nbretry.providers.clients import is_loopback, tls_context
 from nbretry.providers.local import LocalProvider
 from nbretry.providers.local_model import find_model
 from nbretry.providers.translate import Asked, translate
 from nbretry.providers.wire import Endpoint, SDKProvider
+from nbretry.types import ProviderType
 
-__all__ = ["find_local_model", "is_listed", "key_can_be_sent", "key_of", "load_sdk", "served_models"]
+__all__ = [
+    "find_local_model",
+    "is_listed",
+    "key_can_be_sent",
+    "key_of",
+    "key_variable_of",
+    "load_sdk",
+    "look_into_keyring",
+    "served_models",
+]
 
 _MODELS_PER_PAGE = 1000
 """The most that Anthropic gives at once; others give all they have."""
 
 
-def key_of(provider: SDKProvider, url: str | None) -> tuple[KeyState, str | None]:
-    """Whether a provider's key is there, and the environment variable that it is looked for in.
+def key_of(provider: SDKProvider, url: str | None) -> tuple[KeyState, str | None, str | None]:
+    """Whether a provider's key is there, the environment variable that it is looked for in, and where it is.
 
     Args:
         provider: whose key.
         url: its endpoint, where that is known.
+
+    Returns:
+        The last is as for `nbretry.keys.FoundKey`.
     """
     variable = provider._key_variable
     if provider._api_key:
-        return "set", None
-    if variable is None or (not os.environ.get(variable) and is_loopback(url or "")):
-        return "not needed", None
-    return ("set" if os.environ.get(variable) else "not set"), variable
+        return "set", None, None
+    found = find_key(variable) if variable else None
+    if variable is None or (found is None and is_loopback(url or "")):
+        return "not needed", None, None
+    return ("not set", variable, None) if found is None else ("set", variable, found.source)
+
+
+def key_variable_of(provider: ProviderType) -> str | None:
+    """The environment variable of a provider's key; None where it has none, or that is not known."""
+    while isinstance(provider, NamedProvider):
+        provider = provider.provider
+    return provider._key_variable if isinstance(provider, SDKProvider) else None
+
+
+async def look_into_keyring(provider: SDKProvider) -> None:
+    """Have the system keyring asked for a key that is nowhere else; its user may have to unlock it."""
+    await provider._look_into_keyring(None)
 
 
 def key_can_be_sent(provider: SDKProvider) -> bool:
     """Whether a provider's key is one that a request's header can hold: one with a line break is not."""
-    key = provider._api_key or os.environ.get(provider._key_variable or "") or ""
+    key = provider._api_key or provider._found_key()
     return key.isascii() and key.isprintable()
 
 

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nbretry.answer import fold
 from nbretry.clock import Clock
@@ -37,7 +37,7 @@ from nbretry.providers.budget import Budget, dollars
 from nbretry.providers.health import Health
 from nbretry.redaction import mask, mask_exception
 from nbretry.telemetry import new_observer
-from nbretry.types import ProviderType, Usage
+from nbretry.types import Message, ProviderType, Usage
 
 __all__ = ["Request", "Run", "Settings"]
 
@@ -111,7 +111,8 @@ class Run:
         self._unobserved: set[int] = set()
         self._begun = settings.clock.monotonic()
         names = tuple(provider_name(provider) for provider in providers)
-        self.note(RunStarted(settings.clock.time(), names, request.model or "", request.sha256()))
+        sent = _as_sent(request.messages)
+        self.note(RunStarted(settings.clock.time(), names, request.model or "", request.sha256(), sent))
 
     def now(self) -> float:
         """Seconds since the run started."""
@@ -344,3 +345,16 @@ class Run:
         text = attempt.said() + attempt.thought()
         completion = estimate_tokens(text) if usage.completion_tokens is None else usage.completion_tokens
         budget.spend(attempt.price.cost(Usage(prompt, completion)) or 0.0)
+
+
+def _as_sent(messages: Any) -> tuple[Message, ...]:
+    """The conversation as it is now, whatever its owner does to the list later.
+
+    Args:
+        messages: what a user of the contract handed over; only what has the form of messages is kept.
+    """
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    if not isinstance(messages, list | tuple):
+        return ()
+    return tuple(dict(message) for message in messages if isinstance(message, dict))

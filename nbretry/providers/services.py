@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-__all__ = ["PRESETS", "Preset"]
+__all__ = ["PRESETS", "Preset", "how_to_set", "service_of_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +82,20 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
     }
 )
 """Every known service by its name, in the order in which a session asks those that it has a key for."""
+
+
+def service_of_key(variable: str) -> Preset | None:
+    """The service whose key an environment variable has."""
+    return next((preset for preset in PRESETS.values() if preset.key_variable == variable), None)
+
+
+def how_to_set(variable: str, called: str = "it") -> str:
+    """What to do where a key is missing, in a few words.
+
+    Args:
+        variable: environment variable with the key.
+        called: what the variable is called in the text.
+    """
+    service = service_of_key(variable)
+    name = variable if service is None else service.name
+    return f"set {called} in the environment or in .env, or run %nbretry key {name}"

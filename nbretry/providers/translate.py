@@ -21,6 +21,7 @@ from nbretry.errors import (
     APITimeoutError,
     AuthenticationError,
     ContextLengthError,
+    ImageInputError,
     NotFoundError,
     PermissionDeniedError,
     ProviderError,
@@ -219,7 +220,7 @@ def _status_error(status: int, message: str, words: str, details: dict[str, Any]
         kind = ContextLengthError
     elif status == 429 and "insufficient_quota" in words:
         kind = PermissionDeniedError  # no credit left: waiting does not help
-    elif status in (400, 422) and not isinstance(error, ContextLengthError):
+    elif status in (400, 422) and not isinstance(error, ContextLengthError | ImageInputError):
         said = f"{message} {words}"
         kind = next((kind for kind, signs in _TELLTALES if signs.search(said)), None)
     return error if kind is None else kind(message, status_code=status, **details)

@@ -15,16 +15,18 @@ import math
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from nbretry.deadlines import Deadlines
 from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
+from nbretry.keys import find_key
 from nbretry.providers.base import BaseProvider, resolve_model
+from nbretry.providers.bridge import iterate_in_thread
 from nbretry.providers.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
 from nbretry.providers.reader import AnswerReader
-from nbretry.providers.services import PRESETS
+from nbretry.providers.services import PRESETS, how_to_set
 from nbretry.providers.translate import Asked, is_transport_error, translate
 from nbretry.redaction import mask, remember_secret
 from nbretry.types import Messages
@@ -64,7 +66,7 @@ class Ask:
         extra: the SDK's own options for one request: ``extra_headers`` and ``extra_query``.
         timeout: seconds without anything new that are allowed.
         deadlines: of the attempt that this request is, where whoever asks has some.
-        sent: names of the parameters that were sent last.
+        sent: the parameters that were sent last.
     """
 
     endpoint: Endpoint
@@ -75,7 +77,7 @@ class Ask:
     extra: dict[str, Any]
     timeout: float
     deadlines: Deadlines = Deadlines()  # noqa: RUF009 (frozen)
-    sent: frozenset[str] = frozenset()
+    sent: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SDKProvider(BaseProvider):
@@ -83,7 +85,7 @@ class SDKProvider(BaseProvider):
 
     Args:
         base_url: the endpoint, or a function that gives it when it is needed; None for the derived class's own.
-        api_key: the key; None for the environment's.
+        api_key: the key; None for the one that `nbretry.keys.find_key` finds.
         model: the model to ask where none is named; None for the service's default.
         name: the provider's name.
         timeout: seconds without anything new after which a request counts as failed.
@@ -146,7 +148,7 @@ class SDKProvider(BaseProvider):
     @property
     def credentials(self) -> str:
         """A hash of the endpoint and the key, by which a change of either is noticed; neither can be had from it."""
-        key = self._api_key or os.environ.get(self._key_variable or "") or ""
+        key = self._api_key or self._found_key()
         return hashlib.sha256(f"{self._base_url!r} {key}".encode()).hexdigest()
 
     def __repr__(self) -> str:
@@ -175,7 +177,7 @@ class SDKProvider(BaseProvider):
         Raises:
             ProviderError: one of its classes, with the SDK's exception as ``__cause__``.
         """
-        ask = self._ask(model, messages, stream, options)
+        ask = self._ask(model, messages, stream, options, ask_keyring=True)
         client = self._sync_clients.get(ask.endpoint)
         while True:
             reader = self._reader(ask)
@@ -203,6 +205,7 @@ class SDKProvider(BaseProvider):
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> AsyncGenerator[Any, None]:
         """Ask, for code in an event loop; otherwise as `stream_chunks`. Cancelling closes the connection."""
+        await self._look_into_keyring(options.get("api_key"))
         ask = self._ask(model, messages, stream, options)
         if any(module not in sys.modules for module in self.modules):
             # Half a second for an SDK's import, in which the loop would answer nobody.
@@ -235,6 +238,17 @@ class SDKProvider(BaseProvider):
                 yield chunk
             return
 
+    def warm_up(self) -> None:
+        """Load the SDK, so that the first question does not wait for it. No key is looked for and nothing is opened.
+
+        Raises:
+            ProviderError: the package cannot be loaded.
+        """
+        tls_context(self._load())
+        with suppress(ImportError):
+            # The HTTP library loads it at the first request, for a tenth of a second; the name is not its promise.
+            importlib.import_module("anyio._backends._asyncio")
+
     def _load(self) -> Any:
         """The SDK's module."""
         try:
@@ -247,10 +261,12 @@ class SDKProvider(BaseProvider):
                 provider=self.name,
             ) from error
 
-    def _ask(self, model: str, messages: Messages, stream: bool, options: dict[str, Any]) -> Ask:
+    def _ask(
+        self, model: str, messages: Messages, stream: bool, options: dict[str, Any], *, ask_keyring: bool = False
+    ) -> Ask:
         given = {key: value for key, value in options.items() if value is not None and key not in _NOT_FOR_THE_ENDPOINT}
         url = self.base_url
-        endpoint = Endpoint(url, self._key(given.pop("api_key", None), url))
+        endpoint = Endpoint(url, self._key(given.pop("api_key", None), url, ask_keyring=ask_keyring))
         deadlines = given.pop("deadlines", Deadlines())
         timeout = float(given.pop("timeout", self.timeout))
         timeout = _backstop(deadlines, timeout)
@@ -265,14 +281,26 @@ class SDKProvider(BaseProvider):
     def _connect_timeout(self, ask: Ask) -> float:
         return min(self.connect_timeout, ask.timeout, ask.deadlines.connect or math.inf)
 
-    def _key(self, given: str | None, url: str) -> str:
-        key = given or self._api_key or os.environ.get(self._key_variable or "")
+    def _key(self, given: str | None, url: str, *, ask_keyring: bool = False) -> str:
+        key = given or self._api_key or self._found_key(ask_keyring=ask_keyring)
         if key:
             remember_secret(key)
             return key
         if self._key_variable is None or is_loopback(url):
             return "none"  # the SDKs want some text
-        raise AuthenticationError(f"{self._key_variable} is not set", provider=self.name)
+        raise AuthenticationError(
+            f"{self._key_variable} is not set: {how_to_set(self._key_variable)}", provider=self.name
+        )
+
+    def _found_key(self, *, ask_keyring: bool = False) -> str:
+        found = find_key(self._key_variable, ask_keyring=ask_keyring) if self._key_variable else None
+        return found.value if found else ""
+
+    async def _look_into_keyring(self, given: Any) -> None:
+        """Have the keyring asked in a thread, which it may hold up until its user has unlocked it."""
+        if self._key_variable and not (given or self._api_key or self._found_key()):
+            async for _ in iterate_in_thread(lambda: iter([self._found_key(ask_keyring=True)])):
+                pass
 
     def _require_served_model(self, ask: Ask) -> None:
         """Where no model was named, a server on this machine is asked for what it serves; a paid service is not."""

@@ -18,6 +18,7 @@ from nbretry.answer import Answer
 from nbretry.events import Event, RunCancelled, RunCompleted, RunFailed
 from nbretry.redaction import mask
 from nbretry.renderers.console import printable
+from nbretry.renderers.reasoning import reasoning_html, reasoning_text
 from nbretry.renderers.report import attempt_line, report_html, report_text, status_line, summary
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def headings(names: Sequence[str]) -> list[str]:
 def comparison_html(heads: Sequence[str], answers: Sequence[Answer]) -> str:
     """A column for each answer: its heading, the text as far as it has come, and a line about it.
 
-    Once all have ended, each line opens to the attempts of its answer.
+    Once all have ended, each line opens to the attempts of its answer, and the reasoning is there, folded.
 
     Args:
         heads: one for each answer, as `headings` gives them.
@@ -107,7 +108,8 @@ class ComparisonConsole:
 def _column(head: str, answer: Answer, all_ended: bool) -> str:
     sign = _coloured(_SIGNS.get(answer.state, _SIGN_OF_OTHERS), answer)
     error = _error(answer)
-    body = markdown_html(answer.text) if answer.text else ""
+    body = reasoning_html(answer) if all_ended else ""
+    body += markdown_html(answer.text) if answer.text else ""
     if error:
         body += f'<div style="{_ERROR}">{_coloured("✗", answer)} {escape(error)}</div>'
     line = report_html(answer) if all_ended else f'<div style="{_LINE}">{escape(_line(answer))}</div>'
@@ -125,7 +127,8 @@ def _coloured(sign: str, answer: Answer) -> str:
 def _section(head: str, answer: Answer) -> str:
     text = mask(answer.text).rstrip()
     line = report_text(answer) if answer.state in _SIGNS else _line(answer)
-    return f"{_head_line(head)}\n{text}\n\n{line}" if text else f"{_head_line(head)}\n{line}"
+    head = "\n".join(filter(None, [_head_line(head), reasoning_text(answer)]))
+    return f"{head}\n{text}\n\n{line}" if text else f"{head}\n{line}"
 
 
 def _head_line(head: str) -> str:

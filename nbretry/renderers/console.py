@@ -10,6 +10,7 @@ from nbretry.events import (
     AttemptFailed,
     AttemptSkipped,
     Event,
+    ReasoningDelta,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -35,6 +36,7 @@ class ConsoleRenderer:
         self._err = err
         self._text = MaskedStream()
         self._in_line = False
+        self._thinkers: set[int] = set()
 
     def __call__(self, event: Event, answer: Answer) -> None:
         """Write what this event adds."""
@@ -43,6 +45,9 @@ class ConsoleRenderer:
                 self._write(self._text.feed(event.text))
             case StatusChanged():
                 self._note(f"  … {answer.attempts[event.attempt - 1].path}: {event.text}")
+            case ReasoningDelta() if event.attempt not in self._thinkers and not answer.text:
+                self._thinkers.add(event.attempt)
+                self._note(f"  … {answer.attempts[event.attempt - 1].path}: thinking")
             case AttemptFailed():
                 attempt = answer.attempts[event.attempt - 1]
                 self._note(f"  {attempt_line(attempt)}", in_between=attempt.contributed)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from nbretry.diagnosis import Diagnosis
+from nbretry.keys import ENVIRONMENT
 from nbretry.redaction import mask
 from nbretry.renderers.console import printable
 from nbretry.renderers.report import seconds
@@ -91,7 +92,8 @@ def _cells(one: Diagnosis) -> tuple[str, ...]:
 def _key(one: Diagnosis) -> str:
     if one.key is None:
         return _NOTHING
-    return f"{one.key} ({one.key_variable})" if one.key_variable else one.key
+    where = one.key_variable if one.key_source in (None, ENVIRONMENT) else one.key_source
+    return f"{one.key} ({where})" if where else one.key
 
 
 def _endpoint(one: Diagnosis) -> str:

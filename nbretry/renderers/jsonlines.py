@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import TextIO
+from typing import Protocol
 
 from nbretry.answer import Answer
 from nbretry.events import Event, TextDelta, from_json, to_json
 from nbretry.redaction import MaskedStream
 
-__all__ = ["JsonLinesRenderer", "read_events"]
+__all__ = ["JsonLinesRenderer", "Writable", "read_events", "read_runs"]
+
+
+class Writable(Protocol):
+    """What takes text: a file, or part of one."""
+
+    def write(self, text: str, /) -> object:
+        """Take some text."""
+
+    def flush(self) -> None:
+        """Hand on what was taken."""
 
 
 class JsonLinesRenderer:
@@ -18,10 +28,12 @@ class JsonLinesRenderer:
 
     Args:
         out: where the lines go, flushed with every event.
+        run: what the run is called in each line, where several runs write to one file.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: Writable, run: str | None = None) -> None:
         self._out = out
+        self._run = {} if run is None else {"run": run}
         self._text = MaskedStream()
         self._attempt = 0
 
@@ -39,7 +51,7 @@ class JsonLinesRenderer:
         self._write(event)
 
     def _write(self, event: Event) -> None:
-        self._out.write(json.dumps(to_json(event), ensure_ascii=False) + "\n")
+        self._out.write(json.dumps({**self._run, **to_json(event)}, ensure_ascii=False) + "\n")
         self._out.flush()
 
 
@@ -52,12 +64,33 @@ def read_events(lines: Iterable[str]) -> Iterator[Event]:
     Raises:
         ValueError: a line is no event; the message has its number.
     """
+    for _, event in _read(lines):
+        yield event
+
+
+def read_runs(lines: Iterable[str]) -> list[Answer]:
+    """The answers of a log to which several runs have written, in the order in which they began.
+
+    Args:
+        lines: of the log; empty ones are passed over.
+
+    Raises:
+        ValueError: a line is no event; the message has its number.
+    """
+    answers: dict[str, Answer] = {}
+    for run, event in _read(lines):
+        answers[run] = answers.get(run, Answer()).apply(event)
+    return list(answers.values())
+
+
+def _read(lines: Iterable[str]) -> Iterator[tuple[str, Event]]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
                 record = json.loads(line)
                 if not isinstance(record, dict):
                     raise ValueError(f"not an event of a run: {line.strip()}")
-                yield from_json(record)
+                run = str(record.pop("run", ""))
+                yield run, from_json(record)
             except ValueError as error:
                 raise ValueError(f"line {number} of the log: {error}") from error

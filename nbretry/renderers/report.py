@@ -79,7 +79,8 @@ def status_line(answer: Answer) -> str:
     running = [a for a in answer.attempts if a.state == "running"]
     if len(running) > 1:
         return mask("\n".join([*failed, f"asking {' and '.join(a.provider for a in running)} …"]))
-    now = f"asking {attempt.provider} …" if not attempt.status else f"{attempt.provider}: {attempt.status} …"
+    status = "thinking" if attempt.reasoning else attempt.status
+    now = f"{attempt.provider}: {status} …" if status else f"asking {attempt.provider} …"
     if attempt.state == "failed" and attempt.wait_for:
         now = f"waiting {seconds(attempt.wait_for)} …"
     return mask("\n".join([*failed, now] if attempt.state == "running" or attempt.wait_for else failed))

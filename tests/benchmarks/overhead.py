@@ -5,7 +5,9 @@
 Prints, each as the median of rounds in which all cases take turns:
 - nanoseconds for each chunk over a bare ``async for`` (or ``for``) over the same generator,
 - microseconds from a provider's failure to the next one's request, beside a plain ``try``/``except`` around two calls,
-- milliseconds of ``import nbretry`` and ``%load_ext nbretry`` in fresh processes.
+- milliseconds of ``import nbretry`` and ``%load_ext nbretry`` in fresh processes,
+- milliseconds of a cell ``%load_ext nbretry`` in new kernels beside an empty one's, and from the first question to its
+  first content, asked at once and after a pause in which the SDK is loaded.
 """
 
 from __future__ import annotations
@@ -13,15 +15,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import math
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
+
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.manager import start_new_kernel
 
 from nbretry.answer import Answer
 from nbretry.deadlines import Deadlines
 from nbretry.providers import RetryProvider
+from nbretry.testing import FaultServer
 
 TOKENS: list[str] = []
 DEADLINES = Deadlines(connect=10, first_content=60, idle=30, total=600)
@@ -203,6 +212,48 @@ def loading(rounds: int) -> None:
         print(f"{name:<46}{statistics.median(figures):>8.1f}")
 
 
+def run_cell(client: BlockingKernelClient, cell: str) -> tuple[float, float]:
+    """Milliseconds until a cell has ended, and until it has shown an answer."""
+    answered: list[float] = []
+    begun = time.perf_counter()
+
+    def look(message: dict[str, Any]) -> None:
+        if "text/markdown" in message["content"].get("data", {}) and not answered:
+            answered.append((time.perf_counter() - begun) * 1e3)
+
+    reply = client.execute_interactive(cell, output_hook=look, timeout=120)
+    assert reply["content"]["status"] == "ok", reply["content"]
+    return (time.perf_counter() - begun) * 1e3, answered[0] if answered else math.nan
+
+
+def kernels(rounds: int) -> None:
+    """New kernels, in turns: each has run one cell before, as a notebook's first cell waits for the kernel itself."""
+    loads: dict[str, list[float]] = {"pass": [], "%load_ext nbretry": []}
+    firsts: dict[float, list[float]] = {0.0: [], 3.0: []}
+    with FaultServer({"model": "'Hello' ' world'"}) as server:
+        environment = {**os.environ, "OPENAI_API_KEY": "none", "OPENAI_BASE_URL": server.url}
+        for _ in range(rounds):
+            for pause, answered in firsts.items():
+                for cell, times in loads.items():
+                    manager, client = start_new_kernel(kernel_name="python3", env=environment)
+                    try:
+                        run_cell(client, "import sys")
+                        times.append(run_cell(client, cell)[0])
+                        if cell != "pass":
+                            time.sleep(pause)
+                            answered.append(run_cell(client, "%%ask -m model\nHello?")[1])
+                    finally:
+                        client.stop_channels()
+                        manager.shutdown_kernel(now=True)
+    print(f"\n{'a cell in a new kernel':<46}{'ms':>8}{'over empty':>12}")
+    for cell, times in loads.items():
+        over = statistics.median(a - b for a, b in zip(times, loads["pass"], strict=True))
+        print(f"{cell:<46}{statistics.median(times):>8.1f}" + (f"{over:>12.1f}" if cell != "pass" else ""))
+    for pause, answered in firsts.items():
+        label = f"first content, {pause:.0f} s after loading" if pause else "first content, at once after loading"
+        print(f"{label:<46}{statistics.median(answered):>8.0f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="What nbretry costs.")
     parser.add_argument("--chunks", type=int, default=20_000)
@@ -212,6 +263,7 @@ def main() -> None:
     per_chunk(arguments.rounds)
     failover(arguments.rounds)
     loading(arguments.rounds)
+    kernels(max(2, arguments.rounds // 3))
 
 
 if __name__ == "__main__":

@@ -170,3 +170,29 @@ class NotebookPage:
         right, bottom = max(b["x"] + b["width"] for b in found), max(b["y"] + b["height"] for b in found)
         clip = {"x": left, "y": max(0, top - 6), "width": right - left, "height": bottom - top + 12}
         self.page.screenshot(path=path, clip=clip)
+
+
+class ClassicPage(NotebookPage):
+    """A notebook that is open in Notebook 7, which the same server serves."""
+
+    def __init__(self, page: Page, server: Server, name: str) -> None:
+        self.page = page
+        page.goto(f"{server.url}/notebooks/{name}?token={server.token}")
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        # What the page shows before its kernel has answered looks as it does after it.
+        deadline = time.monotonic() + PATIENCE / 1000
+        while not self._kernel_is_idle(server, name) and time.monotonic() < deadline:
+            page.wait_for_timeout(200)
+        expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
+            "data-status", "idle", timeout=PATIENCE
+        )
+
+    def _kernel_is_idle(self, server: Server, name: str) -> bool:
+        with urllib.request.urlopen(f"{server.url}/api/sessions?token={server.token}", timeout=5) as answer:
+            sessions = json.load(answer)
+        return any(one["path"] == name and one["kernel"]["execution_state"] == "idle" for one in sessions)
+
+    def save(self) -> None:
+        """Save the notebook."""
+        with self.page.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok):
+            self.page.keyboard.press("Control+s")

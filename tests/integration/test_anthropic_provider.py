@@ -158,7 +158,9 @@ def test_no_key(ask: Ask) -> None:
     """Without a key the failure names the variable, and comes with the question."""
     exception = ask(AnthropicProvider(model="m")).exception
     assert type(exception) is AuthenticationError
-    assert str(exception) == "ANTHROPIC_API_KEY is not set"
+    assert str(exception) == (
+        "ANTHROPIC_API_KEY is not set: set it in the environment or in .env, or run %nbretry key anthropic"
+    )
 
 
 def test_cancelling_closes_the_connection(server: FaultServer) -> None:

@@ -112,7 +112,7 @@ def test_a_key_that_is_not_set(session: Session) -> None:
     found = examined(session, "groq")[0]
     assert (found.can_answer, found.key, found.key_variable) == (False, "not set", "GROQ_API_KEY")
     assert (found.endpoint, found.reachable, found.asked) == ("https://api.groq.com", None, False)
-    assert found.advice == "set GROQ_API_KEY in the environment"
+    assert found.advice == "set GROQ_API_KEY in the environment or in .env, or run %nbretry key groq"
 
 
 @pytest.mark.parametrize("key", ["a-secret-of-17-letters\n", "schlüssel-12345678"])
@@ -552,7 +552,7 @@ def test_command_with_nobody_who_answers(run: Run) -> None:
     """Where none can answer the status is 1, and it is said what to do."""
     ran = run("refusing", "groq")
     assert ran.returncode == 1
-    assert "groq: set GROQ_API_KEY in the environment" in ran.stdout.splitlines()
+    assert "groq: set GROQ_API_KEY in the environment or in .env, or run %nbretry key groq" in ran.stdout.splitlines()
     assert ran.stdout.splitlines()[-1] == "None of them can answer."
     assert "Traceback" not in ran.stderr
 

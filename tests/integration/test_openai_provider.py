@@ -218,7 +218,9 @@ def test_no_key(ask: Ask) -> None:
     """Without a key the failure names the variable; it comes with the question and not before, and nothing is sent."""
     exception = ask(OpenAIProvider(model="m")).exception
     assert type(exception) is AuthenticationError
-    assert str(exception) == "OPENAI_API_KEY is not set"
+    assert str(exception) == (
+        "OPENAI_API_KEY is not set: set it in the environment or in .env, or run %nbretry key openai"
+    )
 
 
 def test_the_key_is_looked_for_at_each_question(ask: Ask, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from page import Page
 
 SKY = "The sky is **blue**."
 COUNTED = "".join(f"word{i} " for i in range(20))
-STATES = "[(answer.state, answer.providers[0]) for answer in _answers]"
+STATES = "[(answer.state, answer.providers[0]) for answer in _comparison]"
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_answers_stand_side_by_side(nb: Kernel, cell: str) -> None:
     assert ran.plain.startswith(f"== steady ==\n{COUNTED.strip()}\n\nsteady · first token")
     assert f"== good ==\n{SKY}\n\ngood · first token" in ran.plain
     assert nb.value(STATES) == [("completed", "steady"), ("failed", "badkey"), ("completed", "good")]
-    assert nb.value("(kept is _answers, isinstance(kept, list), _answer is kept[0])") == (True, True, True)
+    assert nb.value("(kept is _comparison, isinstance(kept, list), _answer is kept[0])") == (True, True, True)
     assert nb.value("Book.opened - Book.closed") == 0
 
 
@@ -104,7 +104,7 @@ def test_all_fail(nb: Kernel) -> None:
     assert "✗ badkey (1)✗ AuthenticationError: wrong key [secret]" in text
     assert "✗ brokenhalf an ans\n✗ APIConnectionError: reset" in text
     assert "✗ badkey (2)✗ AuthenticationError: wrong key [secret]" in text
-    assert nb.value("(_answer.text, len(_answers))") == ("half an ans", 3)
+    assert nb.value("(_answer.text, len(_comparison))") == ("half an ans", 3)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_interrupt_stops_all(nb: Kernel, cell: str) -> None:
     nb.run("tasks_before = len(asyncio.all_tasks())")
     ran = nb.run(cell, interrupt_when=says("word3"))
     assert ran.failed
-    assert ran.traceback == "KeyboardInterrupt: stopped; what there is of the answers is in _answers"
+    assert ran.traceback == "KeyboardInterrupt: stopped; what there is of the answers is in _comparison"
     assert ran.stopped_after is not None
     assert ran.stopped_after < 10
     assert nb.value(STATES) == [("stopped", "slow"), ("stopped", "hung"), ("completed", "good"), ("stopped", "slow")]

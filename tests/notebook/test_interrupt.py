@@ -50,7 +50,7 @@ def test_interrupt_while_streaming(nb: Kernel, request: pytest.FixtureRequest, c
     """The cell fails with one short line; the partial text stays in the output and in `_answer`, marked as stopped."""
     ran = nb.run(cell, interrupt_when=says("word3"))
     kept = nb.value("_answer.text")
-    assert ran.failed
+    assert ran.raised
     assert ran.traceback == error
     assert ran.of_type("text/markdown") == [kept]
     assert kept.startswith("word0 word1 word2 word3")
@@ -71,7 +71,7 @@ def test_interrupt_while_streaming(nb: Kernel, request: pytest.FixtureRequest, c
 def test_interrupt_while_nothing_comes(nb: Kernel, cell: str) -> None:
     """A provider that says nothing is given up as soon as one that talks, though nothing wakes the kernel's loop."""
     ran = nb.run(cell, interrupt_when=_updates("asking hung"))
-    assert ran.failed
+    assert ran.raised
     assert ran.traceback in (KEYBOARD, CANCELLED)
     assert ran.of_type("text/markdown") == []
     assert "stopped · hung" in ran.plain
@@ -82,7 +82,7 @@ def test_interrupt_while_nothing_comes(nb: Kernel, cell: str) -> None:
 def test_interrupt_while_waiting_for_a_retry(nb: Kernel, cell: str) -> None:
     """A wait of minutes before the next attempt ends with the interrupt."""
     ran = nb.run(f"{cell}", interrupt_when=_updates("asking retrying"))
-    assert ran.failed
+    assert ran.raised
     assert ran.traceback == KEYBOARD
     assert_stopped(nb, ran, f"waiting for a retry, {cell[:6]!r}")
 
@@ -117,7 +117,7 @@ def test_interrupt_of_two_at_once(nb: Kernel) -> None:
         "await asyncio.gather(nbretry.ask('A', providers=['slow']), nbretry.ask('B', providers=['slow']))",
         interrupt_when=says("word3"),
     )
-    assert ran.failed
+    assert ran.raised
     assert len(ran.of_type("text/markdown")) == 2
     assert [record["state"] for record in ran.records] == ["stopped", "stopped"]
     assert nb.value("Book.opened - Book.closed") == 0
@@ -134,7 +134,7 @@ def test_second_interrupt(nb: Kernel) -> None:
         return True
 
     ran = nb.run("%%time\n%%ask -p stubborn\nCount.", interrupt_when=first)
-    assert ran.failed
+    assert ran.raised
     assert ran.traceback == KEYBOARD
     assert ran.stopped_after is not None
     assert 0.1 <= ran.stopped_after < WITHIN

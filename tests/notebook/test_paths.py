@@ -136,12 +136,12 @@ def test_help_of_others_still_works(nb: Kernel) -> None:
     assert "time" in nb.run("%%time?").help
 
 
-@pytest.mark.parametrize("magic", ["%ask -p echo {x} $x {{x}} $$", "%%ask -p echo\n{x} $x {{x}} $$"])
+@pytest.mark.parametrize("magic", [r"%ask -p echo {x} $x \frac{{x}}{2} $$", "%%ask -p echo\n{x} $x \\frac{{x}}{2} $$"])
 def test_braces_and_dollars_stay_as_typed(nb: Kernel, magic: str) -> None:
     """Python's variables are not put into a question: code and LaTeX are full of braces and dollars."""
     nb.run("x = 'a secret of the notebook'")
     assert not nb.run(magic).failed
-    assert "{x} $x {{x}} $$" in nb.value("_answer.text")
+    assert nb.value("_answer.messages[-2]['content']") == r"{x} $x \frac{{x}}{2} $$"
 
 
 UNUSUAL = {
@@ -214,7 +214,7 @@ def test_old_nest_asyncio_before_ours(tmp_path: Path, providers: str) -> None:
             assert_answered(nb, nb.run(cell))
         for cell in ("%%ask -p slow\nCount.", "%%time\n%%ask -p slow\nCount."):
             stopped = nb.run(cell, interrupt_when=says("word3"))
-            assert stopped.failed
+            assert stopped.raised
             assert stopped.stopped_after is not None
             assert stopped.stopped_after < 10
             assert nb.value("(_answer.state, Book.opened - Book.closed)") == ("stopped", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 from typing import Any
@@ -30,6 +31,8 @@ from nbretry.events import (
     from_json,
     to_json,
 )
+from nbretry.providers import RetryProvider, ScriptedProvider
+from nbretry.renderers.answer import answers_html, answers_text
 from nbretry.types import Usage
 
 STARTED = RunStarted(1000.0, ("A", "B"), "m", "0f" * 32)
@@ -250,3 +253,136 @@ def test_half_a_character_does_no_harm() -> None:
     begun = [STARTED, AttemptStarted(1, "A", "m", 0.0), FirstContent(1, 0.1)]
     assert fold([*begun, TextDelta(1, "a\ud800b")]).text == "a?b"
     assert fold([*begun, TextDelta(1, "\ud83d"), TextDelta(1, "\ude00")]).text == "??"
+    assert fold([*begun, ReasoningDelta(1, "a\ud800b")]).reasoning == "a?b"
+
+
+ASKED = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Why?"}]})
+TOLD: list[Event] = [
+    RunStarted(1000.0, ("A",), "m", "0f", ASKED),
+    AttemptStarted(1, "A", "m", 0.0),
+    FirstContent(1, 0.1),
+    TextDelta(1, "Because."),
+]
+
+
+def test_a_conversation_can_go_on_from_the_messages() -> None:
+    """`messages` is what was sent with the answer after it, also a partial one; without any text there is no answer."""
+    assert fold(TOLD).messages == [*ASKED, {"role": "assistant", "content": "Because."}]
+    assert fold(TOLD[:3]).messages == list(ASKED)
+    assert fold(WON).messages == [{"role": "assistant", "content": "Hello"}], "of old logs the question is not known"
+    assert Answer().messages == []
+
+
+def test_the_messages_are_new_each_time() -> None:
+    """Whoever changes the messages, at whatever depth, does not change the answer."""
+    answer = fold(TOLD)
+    messages = answer.messages
+    messages[1]["content"][0]["text"] = "other"
+    messages.append({"role": "user", "content": "And?"})
+    assert answer.messages == [*ASKED, {"role": "assistant", "content": "Because."}]
+
+
+def test_a_run_keeps_the_messages_as_they_were_sent() -> None:
+    """What is done to the conversation after the run does not change what the answer says was sent."""
+    conversation = [{"role": "user", "content": "Why?"}]
+    answer = asyncio.run(RetryProvider([ScriptedProvider("'Because.'")]).answer("", conversation))
+    conversation[0]["content"] = "other"
+    conversation.append({"role": "user", "content": "And?"})
+    assert answer.messages == [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]
+    follow_up = [*answer.messages, {"role": "user", "content": "And?"}]
+    again = asyncio.run(RetryProvider([ScriptedProvider("'So.'")]).answer("", follow_up))
+    assert again.messages == [*follow_up, {"role": "assistant", "content": "So."}]
+
+
+@pytest.mark.parametrize("messages", ["Why?", None, 5, ({"role": "user", "content": "Why?"}, "And?")])
+def test_messages_of_another_form_do_not_break_a_run(messages: Any) -> None:
+    """A conversation that is none by its type is handed on all the same, and kept as far as it has messages."""
+    answer = asyncio.run(RetryProvider([ScriptedProvider("'Because.'")]).answer("", messages))
+    asked = [{"role": "user", "content": "Why?"}] if messages not in (None, 5) else []
+    assert answer.messages == [*asked, {"role": "assistant", "content": "Because."}]
+
+
+def answered(text: str) -> Answer:
+    return fold([*TOLD[:3], TextDelta(1, text)])
+
+
+def test_the_code_of_an_answer() -> None:
+    """`code` is what stands in the fence; of an answer in words there is none."""
+    assert answered("Try this:\n\n```python\nprint(1)\n```\nIt prints.").code == "print(1)"
+    assert answered("There is no code for that.").code == ""
+    assert Answer().code == ""
+
+
+def test_the_json_of_an_answer() -> None:
+    """`json()` is the parsed value, and an answer without one is a `ValueError` of one line."""
+    assert answered('Here:\n```json\n{"a": [1, 2]}\n```').json() == {"a": [1, 2]}
+    with pytest.raises(ValueError, match="the answer is no JSON") as caught:
+        answered("There is none.").json()
+    assert "\n" not in str(caught.value)
+
+
+def test_reasoning_is_of_those_whose_text_it_is() -> None:
+    """The reasoning is that of the attempt that answers; where one went on from another's text without thinking itself,
+    of the one that had begun; one that was given up does not count."""
+    begun: list[Event] = [
+        STARTED,
+        AttemptStarted(1, "A", "m", 0.0),
+        ReasoningDelta(1, "first"),
+        FirstContent(1, 0.5),
+        TextDelta(1, "half"),
+    ]
+    assert fold(begun).reasoning == "first"
+    following: list[Event] = [AttemptStarted(2, "B", "m", 1.0), FirstContent(2, 1.5), TextDelta(2, "more")]
+    assert fold([*begun, failed(1, "fallback"), *following]).reasoning == ""
+    assert fold([*begun, failed(1, "fallback"), *following]).reasoned_by is None
+    goes_on = fold([*begun, failed(1, "continue"), *following])
+    assert (goes_on.reasoning, goes_on.reasoned_by) == ("first", goes_on.attempts[0])
+    thinks = [following[0], ReasoningDelta(2, "second"), *following[1:]]
+    assert fold([*begun, failed(1, "continue"), *thinks]).reasoning == "second"
+
+
+def test_equal_answers_say_the_same() -> None:
+    """Answers are equal by what they say, whatever way they came to it, and equal ones have one hash."""
+    in_pieces = [*TOLD[:3], TextDelta(1, "Bec"), TextDelta(1, "ause.")]
+    assert fold(TOLD) == fold(in_pieces)
+    assert hash(fold(TOLD)) == hash(fold(in_pieces))
+    assert fold(TOLD) != fold(TOLD[:3])
+    assert fold(TOLD) != fold([RunStarted(1000.0, ("A",), "m", "0f"), *TOLD[1:]])
+    assert fold(TOLD) != "Because."
+    assert Answer() == Answer()
+
+
+def test_how_an_answer_is_shown_by_itself() -> None:
+    """An answer that nobody has painted is one bundle: reasoning, text and report, harmless and without secrets."""
+    key = "sk-" + "0123456789abcdefghij"
+    events = [*TOLD[:2], ReasoningDelta(1, f"<b>{key}</b>"), FirstContent(1, 0.1), TextDelta(1, f"<i>**bold** {key}")]
+    answer = fold([*events, AttemptSucceeded(1, "stop", 1.0), RunCompleted(1.0)])
+    bundle = answer._repr_mimebundle_()
+    assert sorted(bundle) == ["text/html", "text/plain"]
+    assert not [text for text in bundle.values() if key in text]
+    for words in ("<strong>bold</strong>", "&lt;i&gt;", "&lt;b&gt;[secret]&lt;/b&gt;", "nbretry-report", "first token"):
+        assert words in bundle["text/html"]
+    assert bundle["text/plain"].startswith(
+        "reasoning: 1 word, in the answer's .reasoning\n\n<i>**bold** [secret]\n\nA · m"
+    )
+
+
+def test_how_answers_are_shown_as_a_table() -> None:
+    """Each answer is a line with its place from the end, the question's first words, provider, state and time."""
+    long = {"role": "user", "content": "Why is the sky blue? " * 20}
+    image = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}
+    answers = [
+        fold(TOLD),
+        fold([RunStarted(0.0, ("A",), "", "", (long,)), RunFailed(ValueError("no"), 2.0)]),
+        fold([RunStarted(0.0, ("A",), "", "", (image,)), RunCancelled(1.0)]),
+    ]
+    lines = answers_text(answers).splitlines()
+    assert lines[0].split() == ["Question", "Provider", "State", "Took"]
+    assert lines[1].split() == ["[-3]", "Why?", "A", "running", "—"]
+    assert lines[2].startswith("[-2]  Why is the sky blue? Why is")
+    assert lines[2].split()[-4:] == ["—", "failed", "2.00", "s"]
+    assert "[image]" in lines[3]
+    html = answers_html(answers)
+    assert all(words in html for words in ("[-3]", "Why?", "stopped", "[-1]"))
+    assert answers_text([]) == "There is no answer yet."
+    assert "There is no answer yet." in answers_html([])

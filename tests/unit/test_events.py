@@ -49,6 +49,18 @@ st.register_type_strategy(
 )
 
 
+any_messages = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["system", "user", "assistant"]),
+            "content": st.just("Why?")
+            | st.just([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]),
+        }
+    ),
+    max_size=3,
+).map(tuple)
+
+
 def any_event(kind: Any) -> st.SearchStrategy[Any]:
     """Any event of a class, from the types of its fields; times are finite, texts have no secret in them."""
     hints = typing.get_type_hints(kind)
@@ -59,6 +71,8 @@ def any_event(kind: Any) -> st.SearchStrategy[Any]:
         if hint is str
         else st.none() | st.tuples(st.floats(0, 1e3), st.floats(0, 1e3))
         if name == "price"
+        else any_messages
+        if name == "messages"
         else st.from_type(hint)
         for name, hint in hints.items()
     }
@@ -126,6 +140,7 @@ def test_an_event_is_written_under_the_name_of_its_class() -> None:
         "providers": ["A", "B"],
         "model": "m",
         "request_sha256": "0f",
+        "messages": [],
     }
     assert to_json(UsageReported(1, Usage(3, None)))["usage"] == {"prompt_tokens": 3, "completion_tokens": None}
 
@@ -140,12 +155,44 @@ def test_an_event_is_written_under_the_name_of_its_class() -> None:
         ({"event": "TextDelta", "attempt": 1, "text": "a", "more": 1}, "the fields of TextDelta do not fit"),
         ({"event": "UsageReported", "attempt": 1, "usage": {"tokens": 1}}, "the fields of UsageReported do not fit"),
         ({"event": "RunFailed", "exception": {"type": "X"}, "at": 1.0}, "the fields of RunFailed do not fit"),
+        (
+            {
+                "event": "RunStarted",
+                "started_at": 1.0,
+                "providers": [],
+                "model": "",
+                "request_sha256": "",
+                "messages": "x",
+            },
+            "the fields of RunStarted do not fit: a message is a dict",
+        ),
     ],
 )
 def test_what_is_no_event_is_refused(record: dict[str, Any], complaint: str) -> None:
     """A record of something else, or with other fields, is a `ValueError` that says which."""
     with pytest.raises(ValueError, match=complaint):
         from_json(record)
+
+
+def test_a_record_from_before_the_messages_were_kept_is_read() -> None:
+    """A log that was written without the messages is read as one of which none are known."""
+    record = to_json(RunStarted(1.5, ("A", "B"), "m", "0f"))
+    del record["messages"]
+    assert from_json(record) == RunStarted(1.5, ("A", "B"), "m", "0f")
+
+
+def test_secrets_in_messages_are_masked_and_images_kept() -> None:
+    """In JSON the messages have no secret at any depth, an image keeps its data, and what JSON has not is put in words;
+    the event's own representation does not show them."""
+    key = "sk-" + "0123456789abcdefghij"
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * 40}=="}}
+    messages = ({"role": "user", "content": [{"type": "text", "text": f"with {key}"}, image, {"data": b"1"}]},)
+    event = RunStarted(1.5, ("A",), "m", "0f", messages)
+    assert to_json(event)["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "with [secret]"}, image, {"data": "b'1'"}]}
+    ]
+    assert key not in repr(event)
+    assert key in str(event.messages), "the event itself has what was sent"
 
 
 def test_reading_a_record_does_not_change_it() -> None:

@@ -24,6 +24,7 @@ HEAVY = (
     "requests",
     "pydantic",
     "xllamacpp",
+    "rich",
     "tqdm",
     "nest_asyncio2",
 )

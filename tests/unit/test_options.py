@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbretry.errors import ConfigError
-from nbretry.options import INTO, OPTIONS, Asked, add_options, magic_help, parse_magic_line, question_of
+from nbretry.options import MAGIC_OPTIONS, Asked, add_options, magic_help, parse_magic_line, question_of
 from nbretry.session import Question
 
 ALL_SET = Question("Why?", ["a", "b"], "big", "Be brief.", 0.5, 100)
@@ -110,6 +110,33 @@ def test_any_line_is_taken_or_refused_in_one_line(line: str) -> None:
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("--raw", Asked(Question("Why?"), raw=True)),
+        ("--dry-run --background", Asked(Question("Why?"), dry_run=True, background=True)),
+        ("--context 3", Asked(Question("Why?"), context=3)),
+        ("--context -", Asked(Question("Why?"), context=0)),
+        ("-f code", Asked(Question("Why?"), format="code")),
+        ("--schema Person", Asked(Question("Why?"), format="json", schema="Person")),
+        ("-c", Asked(Question("Why?"), conversation="main")),
+        ("-c -o x", Asked(Question("Why?"), "x", conversation="main")),
+        ("-c lab --new", Asked(Question("Why?"), conversation="lab", new=True)),
+        ("--conversation=lab", Asked(Question("Why?"), conversation="lab")),
+        ("--new", Asked(Question("Why?"), conversation="main", new=True)),
+    ],
+)
+def test_options_of_the_notebook(line: str, asked: Asked) -> None:
+    """What only a notebook has: flags without a value, and a conversation whose name may be left out."""
+    assert parse_magic_line(line, "Why?") == asked
+
+
+def test_a_conversation_on_one_line() -> None:
+    """On one line the word after ``-c`` is the question's; its name follows an equals sign."""
+    assert parse_magic_line("-c Why is it so?") == Asked(Question("Why is it so?"), conversation="main")
+    assert parse_magic_line("-c=lab Why is it so?") == Asked(Question("Why is it so?"), conversation="lab")
+
+
 def test_empty_cell_leaves_the_question_on_the_line() -> None:
     """Where the cell is empty, the rest of the ``%%ask`` line is the question."""
     assert parse_magic_line("-p a Why?", " \n").question.prompt == "Why?"
@@ -138,6 +165,19 @@ MISTAKES = {
     "-p a, b": "-p/--providers: 'a,' is no list of providers: write their names with commas between",
     "-p ''": "-p/--providers: '' is no list of providers: write their names with commas between",
     "-s 'Be brief": "-s: the quote in 'Be is not closed",
+    "--raw=yes": "--raw takes no value, and not 'yes'",
+    "--context": "--context needs a value",
+    "--context few": "--context: 'few' is no number of cells: write a whole number, or - for none",
+    "--context -1": "--context: '-1' is no number of cells: write a whole number, or - for none",
+    "-f yaml": "-f/--format: 'yaml' is none of markdown, text, code, json, html",
+    "-c a/b": "-c/--conversation: 'a/b' cannot name a conversation: use letters, digits, '_', '-' and '.'",
+    "--schema a.b": "--schema: 'a.b' cannot name a variable: write letters, digits and '_'",
+    "--schema S -f text": "--schema is for -f json, and not for -f text",
+    "--compare a,b -c": "--compare and -c do not go together: a comparison has several answers",
+    "--compare a,b --new": "--compare and --new do not go together: a comparison has several answers",
+    "--compare a,b -f json": "--compare and -f do not go together: a comparison has several answers",
+    "--compare a,b --background": "--compare and --background do not go together: compare in a cell that waits",
+    "--backgruond": "there is no option '--backgruond'; did you mean '--background'?",
     "good": "'good' is no option: after %%ask stand options only, and the question in the lines below",
     'good Why "so"?': "'good Why \"so\"?' is no option: ",
     "-p a " + "word " * 20: "'word word word word word word word word…' is no option: ",
@@ -156,8 +196,8 @@ def test_mistake_is_told_in_one_line(line: str) -> None:
 def test_help_names_every_option() -> None:
     """What ``%%ask?`` shows has each option with its flags, its value and what it does."""
     text = magic_help()
-    for option in (*OPTIONS, INTO):
-        line = re.escape(", ".join(option.flags) + " " + option.metavar) + r"\s+" + re.escape(option.help)
+    for option in MAGIC_OPTIONS:
+        line = re.escape(option.usage) + r"\s+" + re.escape(option.help)
         assert re.search(line, text)
     assert max(map(len, text.splitlines())) <= 120
 

@@ -79,7 +79,7 @@ def test_each_service_wants_its_own_key() -> None:
     """Where the key is missing, the variable of that service is named, and never another one's."""
     for service in PRESETS.values():
         if service.key_variable and service.base_url:
-            with pytest.raises(AuthenticationError, match=f"^{service.key_variable} is not set$"):
+            with pytest.raises(AuthenticationError, match=f"^{service.key_variable} is not set: .*key {service.name}$"):
                 list(provider_from_preset(service.name).stream_chunks("m", QUESTION))
 
 
@@ -148,4 +148,6 @@ def test_the_table_loads_no_sdk() -> None:
     bare = {name: value for name, value in os.environ.items() if name != "GROQ_API_KEY"}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, env=bare)
-    assert done.stdout == "GROQ_API_KEY is not set\n[]\n"
+    assert (
+        done.stdout == "GROQ_API_KEY is not set: set it in the environment or in .env, or run %nbretry key groq\n[]\n"
+    )

@@ -1,0 +1,125 @@
+"""From the text of an option or a setting to its value; each refuses what it cannot take in one line."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from typing import get_args
+
+from nbretry.errors import ConfigError
+from nbretry.policy import OnBreak
+from nbretry.providers.hedging import check_hedge_after
+from nbretry.types import Format
+
+__all__ = [
+    "to_context",
+    "to_dollars",
+    "to_format",
+    "to_hedge_after",
+    "to_max_tokens",
+    "to_on_break",
+    "to_providers",
+    "to_retries",
+    "to_rounds",
+    "to_seconds",
+    "to_temperature",
+]
+
+
+def to_providers(text: str) -> list[str]:
+    """Names with commas between."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ArgumentTypeError(f"{text!r} is no list of providers: write their names with commas between")
+    return names
+
+
+def to_temperature(text: str) -> float:
+    """A number from 0 to 2."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 2:
+        raise ArgumentTypeError(f"{text!r} is no temperature: write a number from 0 to 2")
+    return value
+
+
+def to_max_tokens(text: str) -> int:
+    """A number of tokens, at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no number of tokens: write a whole number from 1")
+    return int(text)
+
+
+def to_seconds(text: str) -> float:
+    """A time limit in seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is no time limit: write a number of seconds above 0")
+    return value
+
+
+def to_hedge_after(text: str) -> float | str:
+    """Seconds, or a quantile as ``p90``."""
+    try:
+        value: float | str = float(text)
+    except ValueError:
+        value = text
+    try:
+        check_hedge_after(value)
+    except ConfigError:
+        raise ArgumentTypeError(
+            f"{text!r} is no time: write seconds, or p90 for the time within which 90 % have begun to answer"
+        ) from None
+    return value
+
+
+def to_on_break(text: str) -> str:
+    """One of `nbretry.policy.OnBreak`."""
+    if text not in get_args(OnBreak):
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(get_args(OnBreak))}")
+    return text
+
+
+def to_retries(text: str) -> int:
+    """How often to ask again, 0 to 20."""
+    if not text.isdecimal() or int(text) > 20:
+        raise ArgumentTypeError(f"{text!r} is no number of retries: write a whole number from 0 to 20")
+    return int(text)
+
+
+def to_rounds(text: str) -> int:
+    """How often to go through the providers, 1 to 20."""
+    if not text.isdecimal() or not 1 <= int(text) <= 20:
+        raise ArgumentTypeError(f"{text!r} is no number of rounds: write a whole number from 1 to 20")
+    return int(text)
+
+
+def to_dollars(text: str) -> float:
+    """US dollars, from 0."""
+    try:
+        value = float(text.removeprefix("$"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"{text!r} is no amount of money: write US dollars, as 0.05")
+    return value
+
+
+def to_context(text: str) -> int:
+    """How many cells; ``-`` is none."""
+    if text == "-":
+        return 0
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no number of cells: write a whole number, or - for none")
+    return int(text)
+
+
+def to_format(text: str) -> str:
+    """One of `nbretry.types.Format`."""
+    if text not in get_args(Format):
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(get_args(Format))}")
+    return text

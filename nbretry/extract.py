@@ -1,0 +1,194 @@
+"""What is inside an answer: the code of its fenced blocks, and its JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from nbretry.errors import AnswerFormatError
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
+__all__ = ["Block", "code_of", "fenced_blocks", "json_of"]
+
+_LANGUAGE = re.compile(r"[{.\s]*([\w+#-]*)")
+_SAME_LANGUAGE = {
+    "ipython": "python",
+    "ipython3": "python",
+    "py": "python",
+    "python3": "python",
+    "bash": "shell",
+    "sh": "shell",
+    "zsh": "shell",
+}
+_NO_CODE = {"", "output", "plaintext", "text", "txt"}
+_SENTENCE = re.compile(r"\**(?![a-z])[^\W\d_][\w'’-]*(?:,?\s.*)?[.!?…:؟][)*_”»]*|.*[。！？：]")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block of an answer.
+
+    Attributes:
+        language: first word after the fence, in lower case, as ``python``; empty where there is none.
+        text: what is inside, without the line feed at its end.
+        line: number of its first line in the answer, from 1.
+    """
+
+    language: str
+    text: str
+    line: int
+
+
+def fenced_blocks(text: str) -> list[Block]:
+    """The fenced blocks of an answer, in order, as CommonMark has them: also in lists, and one that is cut off.
+
+    Args:
+        text: Markdown as a model wrote it.
+    """
+    if "```" not in text and "~~~" not in text:
+        return []
+    blocks: list[Block] = []
+    for token in _parser().parse(text):
+        if token.type == "fence" and token.map:
+            found = _LANGUAGE.match(token.info)
+            language = found[1].lower() if found else ""
+            blocks.append(Block(language, token.content.removesuffix("\n"), token.map[0] + 2))
+    return blocks
+
+
+def code_of(text: str) -> str:
+    """The code in an answer.
+
+    Several fenced blocks are joined, with a blank line between, if they are of one language. Of several languages the
+    one with the most code counts; blocks of no language, and those of text or output, count where there are no others.
+    An answer without any fence is code as a whole, unless it begins with a sentence.
+
+    Args:
+        text: Markdown as a model wrote it.
+
+    Returns:
+        The code without blank lines around it; empty where there is none.
+    """
+    blocks = fenced_blocks(text)
+    if not blocks:
+        code = text.replace("\r\n", "\n").strip("\n").rstrip()
+        return "" if _SENTENCE.fullmatch(code.strip().partition("\n")[0].strip()) else code
+    by_language: dict[str, list[str]] = {}
+    for block in blocks:
+        code = block.text.strip("\n")
+        if code.strip():
+            by_language.setdefault(_SAME_LANGUAGE.get(block.language, block.language), []).append(code)
+    named = {language: codes for language, codes in by_language.items() if language not in _NO_CODE}
+    return "\n\n".join(max((named or by_language).values(), key=lambda codes: sum(map(len, codes)), default=[]))
+
+
+def json_of(text: str) -> Any:
+    """The JSON value in an answer: the whole of it, else its first fenced block that is JSON, else its first object or
+    array.
+
+    A value that is cut off, or is no JSON, is an error, also where a part of it would be one.
+
+    Args:
+        text: an answer.
+
+    Raises:
+        AnswerFormatError: there is none, or there are several under each other; a `ValueError` whose message is one
+            line, with line and column of the answer where that helps.
+    """
+    try:
+        return _find_json(text)
+    except AnswerFormatError as error:
+        raise AnswerFormatError(f"the answer is no JSON: {error}") from None
+
+
+def _find_json(text: str) -> Any:
+    try:
+        return _parse(text)
+    except AnswerFormatError as error:
+        first: AnswerFormatError | None = error if text.lstrip("\ufeff \t\r\n")[:1] in tuple("{[") else None
+    refused: AnswerFormatError | None = None
+    for block in fenced_blocks(text):
+        try:
+            return _parse(block.text, block.line)
+        except AnswerFormatError as error:
+            if block.language.startswith("json"):
+                refused = refused or error
+    if refused is not None:
+        raise refused
+    values: list[tuple[int, int, Any]] = []
+    for start, end in _balanced(text):
+        try:
+            place = (1, 1) if first else _place(text, start)  # of the first error it is told
+            values.append((start, end, _parse(text[start:end], *place)))
+        except AnswerFormatError as error:
+            first = first or error
+            continue
+        if len(values) == 2:
+            break
+    if not values:
+        raise first or AnswerFormatError("there is no object and no array in it")
+    if (
+        len(values) == 2
+        and not text[: values[0][0]].strip()
+        and not text[values[0][1] : values[1][0]].strip(", \n\r\t")
+    ):
+        raise AnswerFormatError("several values follow one another, and one is wanted, as an array of them")
+    return values[0][2]
+
+
+def _parse(text: str, line: int = 1, column: int = 1) -> Any:
+    """The value that a text is; its first character is at this place of the answer."""
+    text = text.removeprefix("\ufeff")
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        cut_off = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+        said = "it is cut off" if cut_off and text.strip() else error.msg
+        at = error.colno + (column - 1 if error.lineno == 1 else 0)
+        message = f"{said} (line {line + error.lineno - 1}, column {at})"
+    except RecursionError:
+        message = "it is nested too deeply"
+    except ValueError as error:  # a number of more digits than Python reads, or what is no number of JSON
+        message = str(error).partition(";")[0]
+    raise AnswerFormatError(message)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _place(text: str, position: int) -> tuple[int, int]:
+    """Line and column, from 1."""
+    return text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
+
+
+_BRACKET = re.compile(r"[\[{]")
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+
+
+def _balanced(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of everything between outer brackets, in order; one that is never closed ends with the text."""
+    position = 0
+    while (opening := _BRACKET.search(text, position)) is not None:
+        depth = 0
+        position = len(text)
+        for found in _STRING_OR_BRACKET.finditer(text, opening.start()):
+            depth += 1 if found[0] in "[{" else -1 if found[0] in "]}" else 0
+            if depth == 0:
+                position = found.end()
+                break
+        yield opening.start(), position
+
+
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    # Without HTML, in which a fence would be no fence; what is inside paragraphs is of no interest.
+    return MarkdownIt("commonmark").disable(["html_block", "inline"])

@@ -1,0 +1,43 @@
+"""``%nbretry doctor``: who can answer, and what to do about others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nbretry.doctor import add_arguments, examine, names_in, unconfigured
+from nbretry.notebook import awaiting
+from nbretry.notebook.commands.showing import Output, WordParser
+from nbretry.renderers.doctor import doctor_html, doctor_text
+from nbretry.session import default_session
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["run"]
+
+
+def run(shell: InteractiveShell, words: Sequence[str]) -> None:
+    """Examine the providers and show what was found."""
+    parser = WordParser()
+    add_arguments(parser)
+    parsed = parser.parse_args(words)
+    session = default_session()
+    names = names_in(parsed.names)
+    chosen = names or session.default_providers()
+    output = Output(shell)
+
+    async def main() -> None:
+        with awaiting.wakeful_loop():
+            if chosen:
+                output.show_for_now(f"examining {', '.join(chosen)} …")
+            diagnoses = await examine(session, chosen, ask=parsed.ask, timeout=parsed.timeout)
+            rest = unconfigured(session, chosen) if names is None else None
+            output.show(doctor_html(diagnoses, rest), doctor_text(diagnoses, rest))
+
+    try:
+        awaiting.run(main)
+        return
+    except KeyboardInterrupt:
+        pass  # raised below, outside, so that no chain of exceptions is shown with it
+    raise awaiting.Stopped("stopped; nothing of the examination is kept")

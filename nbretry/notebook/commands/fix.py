@@ -1,0 +1,64 @@
+"""``%nbretry fix``: the last exception of the notebook, explained, with the cell that raised it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nbretry.errors import ConfigError
+from nbretry.notebook.answering import answer_prepared
+from nbretry.notebook.asking import prepare
+from nbretry.notebook.cells import last_failure
+from nbretry.notebook.excerpts import cut_middle, fenced
+from nbretry.notebook.tracebacks import Failure
+from nbretry.options import parse_magic_line
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["run"]
+
+_LONGEST_SOURCE = 20_000
+_MOST_OTHER_CELLS = 5
+_TASK = """\
+A cell of my notebook has failed. Say in a few sentences what the cause is and how it is mended. Then give the corrected
+code in one fenced block."""
+
+
+def run(shell: InteractiveShell, words: Sequence[str]) -> None:
+    """Ask what caused the last exception, and how to mend it.
+
+    Args:
+        shell: the user's.
+        words: one, the rest of the line: options of ``%ask`` and what else is to be asked.
+
+    Raises:
+        ConfigError: there was no exception, or an option is wrong.
+        RetryProviderError: nobody answered.
+        KeyboardInterrupt: the user interrupted.
+    """
+    asked = parse_magic_line(" ".join(words))
+    failure = last_failure(shell)
+    if failure is None:
+        raise ConfigError("there is nothing to fix: no cell of this notebook has failed")
+    # What stands in a traceback may look like {{ name }}, and is never to be looked up.
+    question = replace(asked.question, prompt=_prompt(failure, str(asked.question.prompt)))
+    answer_prepared(shell, prepare(shell, replace(asked, question=question, raw=True), shell.user_ns))
+
+
+def _prompt(failure: Failure, question: str) -> str:
+    parts = [_TASK]
+    for name, source in list(failure.others.items())[-_MOST_OTHER_CELLS:]:
+        parts.append(f"{name}, a cell in the traceback that ran before:\n{_code(source)}")
+    if failure.source:
+        parts.append(f"The cell that failed:\n{_code(failure.source)}")
+    parts.append(f"The traceback:\n{fenced(failure.traceback)}")
+    if question.strip():
+        parts.append(question.strip())
+    return "\n\n".join(parts)
+
+
+def _code(source: str) -> str:
+    language = "" if source.lstrip().startswith("%%") else "python"
+    return fenced(cut_middle(source, _LONGEST_SOURCE), language)

@@ -1,0 +1,91 @@
+"""``%nbretry key``: ask for a key in a prompt, so that it is in no cell and in no saved notebook."""
+
+from __future__ import annotations
+
+import getpass
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nbretry.errors import ConfigError, nearest
+from nbretry.keys import ENTERED, KEYRING, enter_key, find_key, forget_key, save_key
+from nbretry.notebook.commands.showing import Output, WordParser
+from nbretry.providers.probe import key_variable_of
+from nbretry.session import default_session
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["run"]
+
+_PLACES = {ENTERED: "this process", KEYRING: "the system keyring"}
+
+
+def run(shell: InteractiveShell, words: Sequence[str]) -> None:
+    """Ask for a key and keep it, or forget it."""
+    parser = WordParser()
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--save", action="store_true")
+    parser.add_argument("--forget", action="store_true")
+    parsed = parser.parse_args(words)
+    if parsed.name is None:
+        raise ConfigError("whose key? write a provider or a variable, as %nbretry key openai")
+    if parsed.save and parsed.forget:
+        raise ConfigError("--save and --forget do not go together")
+    variable = _variable_of(parsed.name)
+    output = Output(shell)
+    if parsed.forget:
+        output.show_line(_forgotten(variable))
+        return
+    enter_key(variable, _ask(variable))
+    if not parsed.save:
+        output.show_line(f"{variable} is kept for this process")
+        return
+    try:
+        save_key(variable)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {variable} is kept for this process only") from None
+    output.show_line(
+        f"{variable} is kept for this process and in the system keyring, "
+        "which is looked into for providers that are named with -p or in the setting providers"
+    )
+
+
+def _variable_of(name: str) -> str:
+    """The variable of a provider's key, or the variable that was named itself."""
+    session = default_session()
+    known = session.names()
+    if name not in known:
+        if name.isidentifier() and name.isupper():
+            return name
+        raise ConfigError(f"there is no provider named {name!r}{nearest(name, known)}")
+    variable = key_variable_of(session.provider(name))
+    if variable is None:
+        raise ConfigError(f"{name} has no variable with a key")
+    return variable
+
+
+def _forgotten(variable: str) -> str:
+    was = forget_key(variable)
+    left = find_key(variable)
+    told = (
+        f"{variable} is forgotten in {' and in '.join(_PLACES[place] for place in was)}"
+        if was
+        else (f"{variable} was neither entered nor in the system keyring")
+    )
+    return told if left is None else f"{told}; it is still set in {_place(left.source)}"
+
+
+def _place(source: str) -> str:
+    return "the environment" if source == "environment" else source
+
+
+def _ask(variable: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            # Where nothing can be typed unseen, getpass would warn and show what is typed.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(f"{variable}: ")
+    except (EOFError, OSError, NotImplementedError, getpass.GetPassWarning):
+        pass  # raised below, outside, so that no chain of exceptions is shown with it
+    raise ConfigError(f"nothing can be typed here: set {variable} in the environment or in .env in place of it")

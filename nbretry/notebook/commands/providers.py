@@ -1,0 +1,27 @@
+"""``%nbretry providers``: who may be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nbretry.doctor import names_in
+from nbretry.notebook.commands.showing import Output
+from nbretry.planning import roster
+from nbretry.renderers.roster import roster_html, roster_text
+from nbretry.session import default_session
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["run"]
+
+
+def run(shell: InteractiveShell, words: Sequence[str]) -> None:
+    """Show those that are asked where nobody is named, or these. Nobody is asked for it."""
+    session = default_session()
+    names = names_in(words)
+    entries = roster(session, session.default_providers() if names is None else names)
+    shown = {entry.provider for entry in entries}
+    others = [name for name in session.names() if name not in shown] if names is None else []
+    Output(shell).show(roster_html(entries, others), roster_text(entries, others))

@@ -1,0 +1,133 @@
+"""Long texts for a model: cut with a visible note, and in fences that nothing inside can close."""
+
+from __future__ import annotations
+
+import re
+
+from nbretry.redaction import mask
+
+__all__ = ["LONGEST_EXCERPT", "Excerpt", "cut_middle", "cut_note", "fenced", "plain"]
+
+LONGEST_EXCERPT = 20_000
+"""Characters of one text that are kept: half of them from its beginning, half from its end."""
+
+_HALF = LONGEST_EXCERPT // 2
+# What is cut off may cut a secret in two, and half a secret has no shape to know it by: so more is held than is shown.
+_MARGIN = 4_000
+_HELD = _HALF + _MARGIN
+_PENDING = 8_000
+
+_STEERING = re.compile(
+    r"""
+      \x1b\[[0-?]*[ -/]*[@-~]               # colours and the cursor
+    | \x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?    # titles and links
+    | \x1b[@-_]?
+    | [\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f\ud800-\udfff]
+    """,
+    re.VERBOSE,
+)
+
+
+def plain(text: str) -> str:
+    """A text as a terminal would leave it: without colours, and of a line that was written over only the last state."""
+    return _last_states(_STEERING.sub("", text)).replace("\r", "")
+
+
+def _last_states(text: str) -> str:
+    """Without what a carriage return has written over, as the states of a progress bar."""
+    if "\r" not in text:
+        return text
+    return "\n".join(_last_state(line) for line in text.replace("\r\n", "\n").split("\n"))
+
+
+def _last_state(line: str) -> str:
+    # One at the end has not written over anything yet.
+    kept = line.rstrip("\r")
+    return kept.rpartition("\r")[2] + line[len(kept) :]
+
+
+def cut_note(count: int) -> str:
+    """What stands in place of so many characters."""
+    return f"[… {count:,} characters cut …]"
+
+
+def cut_middle(text: str, limit: int) -> str:
+    """A text with so much of its middle cut that it fits, and a note in its place.
+
+    Args:
+        text: secrets must be masked before, as half a secret cannot be known as one.
+        limit: characters; where not even the note fits, the note is all that is left.
+    """
+    if len(text) <= limit:
+        return text
+    kept = max(0, limit - len(cut_note(len(text))) - 2)
+    head, tail = kept - kept // 2, kept // 2
+    return _joined(text[:head], len(text) - kept, text[len(text) - tail :])
+
+
+def _joined(head: str, count: int, tail: str) -> str:
+    return "\n".join(part for part in (head, cut_note(count), tail) if part)
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A text as a fenced block; its fence is longer than any inside."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.strip(chr(10))}\n{fence}"
+
+
+class Excerpt:
+    """A text that grows, of which the beginning and the end are kept.
+
+    Args:
+        text: its first part.
+    """
+
+    __slots__ = ("__weakref__", "_cut", "_head", "_pending", "_pending_size", "_tail")
+
+    def __init__(self, text: str = "") -> None:
+        self._head = self._tail = ""
+        self._cut = 0
+        self._pending: list[str] = []
+        self._pending_size = 0
+        self.append(text)
+
+    def append(self, text: str) -> None:
+        """Add to the end."""
+        self._pending.append(text)
+        self._pending_size += len(text)
+        if self._pending_size > _PENDING:
+            self._settle()
+
+    def replace(self, text: str) -> None:
+        """Begin again with this text."""
+        self._head = self._tail = ""
+        self._cut = self._pending_size = 0
+        self._pending.clear()
+        self.append(text)
+
+    @property
+    def size(self) -> int:
+        """How many characters are held."""
+        return len(self._head) + len(self._tail) + self._pending_size
+
+    def text(self) -> str:
+        """What is kept, without colours and with secrets masked; a note tells how much is not."""
+        self._settle()
+        if not self._cut:
+            return cut_middle(mask(plain(self._head + self._tail)), LONGEST_EXCERPT)
+        head, tail = mask(plain(self._head)), mask(plain(self._tail))
+        cut = self._cut + min(_MARGIN, len(head)) + min(_MARGIN, len(tail))
+        return _joined(head[:-_MARGIN], cut, tail[_MARGIN:])
+
+    def _settle(self) -> None:
+        added = _last_states("".join(self._pending))
+        self._pending.clear()
+        self._pending_size = 0
+        room = _HELD - len(self._head)
+        self._head += added[:room]
+        added = added[room:]
+        if added:
+            excess = max(0, len(self._tail) + len(added) - _HELD)
+            self._cut += excess
+            self._tail = (self._tail + added)[excess:] if len(added) < _HELD else added[-_HELD:]

@@ -1,0 +1,125 @@
+"""One event loop in a daemon thread, for what goes on while cells run, also such as block the main thread."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["close", "spawn"]
+
+_Result = TypeVar("_Result")
+
+_PATIENCE = 2.0
+"""Seconds that tasks have to end in when the process ends."""
+
+
+class _LoopThread:
+    """Made at first use, and anew where the thread of the one before is dead, as it is in a forked process."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._thread = threading.Thread(target=self._run, name="nbretry-background", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def spawn(
+        self, make: Callable[[], Coroutine[Any, Any, _Result]], ended: Callable[[asyncio.Task[_Result]], None]
+    ) -> Callable[[], None]:
+        tasks: list[asyncio.Task[_Result]] = []
+
+        def create() -> None:
+            task = self._loop.create_task(make())
+            tasks.append(task)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(ended)
+
+        def cancel() -> None:
+            if tasks and not tasks[0].cancelling():
+                tasks[0].cancel()
+
+        def cancel_soon() -> None:
+            if self.alive:
+                self._call_soon(cancel)
+
+        # The task sees the context variables of whoever asks: a span of theirs is the parent of its spans.
+        self._call_soon(create, context=contextvars.copy_context())
+        return cancel_soon
+
+    def close(self) -> None:
+        if self.alive:
+            self._call_soon(lambda: self._tasks.add(self._loop.create_task(self._end())))
+            self._thread.join(2 * _PATIENCE)
+
+    def _call_soon(self, callback: Callable[[], Any], context: contextvars.Context | None = None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, context=context)
+        except RuntimeError:
+            return  # the loop was closed meanwhile, at the end of the process
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        if not self._tasks:
+            self._loop.close()
+
+    async def _end(self) -> None:
+        tasks = self._tasks - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_PATIENCE)
+        await self._loop.shutdown_asyncgens()  # which closes the providers' connections
+        self._tasks -= {asyncio.current_task()}
+        self._loop.stop()
+
+
+_current: _LoopThread | None = None
+_lock = threading.Lock()
+
+
+def spawn(
+    make: Callable[[], Coroutine[Any, Any, _Result]], ended: Callable[[asyncio.Task[_Result]], None]
+) -> Callable[[], None]:
+    """Run a coroutine in the thread.
+
+    Args:
+        make: gives the coroutine; it is called in the thread, with the context variables of this moment.
+        ended: is handed the task at its end, in the thread.
+
+    Returns:
+        What cancels the task: from any thread, at once, and without effect where it has been cancelled or has ended.
+
+    Raises:
+        RuntimeError: this process cannot start a thread.
+    """
+    global _current
+    with _lock:
+        if _current is None or not _current.alive:
+            _current = _LoopThread()
+        return _current.spawn(make, ended)
+
+
+def close() -> None:
+    """Cancel all tasks and end the thread, as happens at the end of the process; the next `spawn` starts another."""
+    if _current is not None:
+        _current.close()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread may have held it at the fork
+
+
+atexit.register(close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,142 @@
+"""Plain records, as JSON has them: made from anything, masked, and read back with each field checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from nbretry.errors import nearest
+from nbretry.redaction import mask
+
+__all__ = ["Record", "copied", "masked", "plain"]
+
+_IMAGE = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]*")
+_SHOWN_VALUE = 40
+
+
+def copied(value: Any) -> Any:
+    """Lists, dicts and tuples anew at every depth, everything else as it is."""
+    if isinstance(value, dict):
+        return {name: copied(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [copied(item) for item in value]
+    return tuple(copied(item) for item in value) if type(value) is tuple else value
+
+
+def plain(value: Any) -> Any:
+    """A new value of those that JSON has; what it has not is put in words."""
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float) else repr(value)
+
+
+def masked(value: Any) -> Any:
+    """A record with every secret in its texts masked; an image, which has none, keeps its data."""
+    if isinstance(value, str):
+        return value if _IMAGE.fullmatch(value) else mask(value)
+    if isinstance(value, dict):
+        return {name: masked(item) for name, item in value.items()}
+    return [masked(item) for item in value] if isinstance(value, list) else value
+
+
+class Record:
+    """A record whose fields are checked when they are read; one that is missing or None has its default.
+
+    Args:
+        record: what was read.
+        what: what it should be the record of, for the error, as ``an answer``.
+        names: all fields that it may have.
+
+    Raises:
+        ValueError: it is no dict, or has another field; so does each method where a field does not fit.
+    """
+
+    def __init__(self, record: Any, what: str, names: Sequence[str]) -> None:
+        self._what = what
+        if not isinstance(record, Mapping):
+            self._refuse(f"it is {_short(record)}, and should be a dict")
+        self._record = record
+        for name in record:
+            if name not in names:
+                self._refuse(f"it has {_short(name)}{nearest(str(name), names)}")
+
+    def text(self, name: str, default: str = "") -> str:
+        """A text."""
+        value = self._record.get(name)
+        if not isinstance(value, str | None):
+            self.refuse(name, "a text")
+        return default if value is None else value
+
+    def optional_text(self, name: str) -> str | None:
+        """A text, or None."""
+        return None if self._record.get(name) is None else self.text(name)
+
+    def number(self, name: str) -> float | None:
+        """A number, or None."""
+        value = self._record.get(name)
+        if not isinstance(value, int | float | None) or isinstance(value, bool):
+            self.refuse(name, "a number")
+        return value
+
+    def whole(self, name: str) -> int | None:
+        """A whole number of 0 or more, or None."""
+        value = self._record.get(name)
+        if not isinstance(value, int | None) or isinstance(value, bool) or (value is not None and value < 0):
+            self.refuse(name, "a whole number of 0 or more")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Whether something is so."""
+        value = self._record.get(name)
+        if not isinstance(value, bool | None):
+            self.refuse(name, "true or false")
+        return bool(value)
+
+    def word(self, name: str, words: Iterable[str]) -> str | None:
+        """One of these words, or None."""
+        known = list(words)
+        value = self._record.get(name)
+        if value is not None and value not in known:
+            self.refuse(name, f"one of {', '.join(known)}")
+        return value
+
+    def items(self, name: str, kind: type[Any] | tuple[type[Any], ...], kinds: str) -> list[Any]:
+        """A list.
+
+        Args:
+            name: of the field.
+            kind: the type or types of each item.
+            kinds: what the items are, for the error.
+        """
+        value = self._record.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple) or not all(isinstance(item, kind) for item in value):
+            self.refuse(name, f"a list of {kinds}")
+        return list(value)
+
+    def inner(self, name: str, names: Sequence[str]) -> Record | None:
+        """A record in this one, or None."""
+        value = self._record.get(name)
+        return None if value is None else Record(value, f"{self._what}, {name!r}", names)
+
+    def refuse(self, name: str, right: str) -> NoReturn:
+        """Say that a field does not fit.
+
+        Args:
+            name: of the field.
+            right: what would be right.
+        """
+        value = self._record.get(name)
+        self._refuse(f"{name!r} is {'missing' if value is None else _short(value)}, and should be {right}")
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise ValueError(f"no record of {self._what}: {why}")
+
+
+def _short(value: Any) -> str:
+    text = mask(repr(value))
+    return text if len(text) <= _SHOWN_VALUE else text[: _SHOWN_VALUE - 1] + "…"

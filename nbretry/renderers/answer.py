@@ -1,0 +1,64 @@
+"""Answers as they are shown where nobody has painted them while they came: one by itself, and several as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nbretry.answer import Answer
+from nbretry.redaction import mask
+from nbretry.renderers.compare import markdown_html
+from nbretry.renderers.reasoning import reasoning_html, reasoning_text
+from nbretry.renderers.report import report_html, report_text, seconds
+from nbretry.renderers.tables import block_html, table_html, table_text
+
+__all__ = ["answer_bundle", "answers_html", "answers_text"]
+
+_HEADS = ("", "Question", "Provider", "State", "Took")
+_QUESTION_SHOWN, _QUESTION_LOOKED_AT = 60, 2000
+_NOTHING = "—"
+
+
+def answer_bundle(answer: Answer) -> dict[str, str]:
+    """An answer with its reasoning folded and its report, by MIME type."""
+    body = markdown_html(answer.text) if answer.text else ""
+    parts = [reasoning_text(answer), mask(answer.text).rstrip(), report_text(answer)]
+    return {
+        "text/html": f"<div>{reasoning_html(answer)}{body}{report_html(answer)}</div>",
+        "text/plain": "\n\n".join(part for part in parts if part),
+    }
+
+
+def answers_html(answers: Sequence[Answer]) -> str:
+    """A line for each answer, the last one at the end."""
+    if not answers:
+        return block_html("<div>There is no answer yet.</div>")
+    return block_html(table_html(_HEADS, _rows(answers), wide=[1]))
+
+
+def answers_text(answers: Sequence[Answer]) -> str:
+    """The same as plain text."""
+    return "\n".join(table_text(_HEADS, _rows(answers))) if answers else "There is no answer yet."
+
+
+def _rows(answers: Sequence[Answer]) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"[{place - len(answers)}]",
+            _question(answer),
+            answer.provider or _NOTHING,
+            answer.state,
+            _NOTHING if answer.duration is None else seconds(answer.duration),
+        )
+        for place, answer in enumerate(answers)
+    ]
+
+
+def _question(answer: Answer) -> str:
+    """The first words of what was asked last."""
+    asked = [message for message in answer.messages if message.get("role") == "user"]
+    content = asked[-1].get("content") if asked else ""
+    if isinstance(content, list):
+        texts = [part.get("text") if isinstance(part, dict) else None for part in content]
+        content = " ".join(text for text in texts if isinstance(text, str)) or "[image]"
+    words = " ".join(mask(str(content or "").lstrip()[:_QUESTION_LOOKED_AT]).split())
+    return (words if len(words) <= _QUESTION_SHOWN else f"{words[: _QUESTION_SHOWN - 1]}…") or _NOTHING

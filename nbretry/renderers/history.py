@@ -1,0 +1,153 @@
+"""Conversations as a table, and what was said in one, as text and as HTML.
+
+The HTML is static and its colours follow the page's own. Questions and answers are shown so that nothing in them runs
+and nothing is loaded; a long question is cut, with a note of how much is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+
+from nbretry.conversations import Conversation, Turn, text_of
+from nbretry.redaction import mask
+from nbretry.renderers.compare import markdown_html
+from nbretry.renderers.console import printable
+
+__all__ = ["conversation_html", "conversation_text", "history_html", "history_text"]
+
+_HEADS = ("Conversation", "Turns", "Last answer by", "Asked", "Last question")
+_NOTHING = "—"
+_NONE_YET = "There is no conversation yet: %%ask -c begins one."
+_LONGEST_FIRST_WORDS = 60
+_LONGEST_QUESTION = 4000
+
+_CELL = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
+_SMALL = "font-size:0.85em;line-height:1.5"
+_RULE = "rgba(128,128,128,0.35)"
+_QUESTION = (
+    f"border-left:3px solid {_RULE};margin:0 0 0.6em;padding:0 0 0 0.8em;white-space:pre-wrap;overflow-wrap:anywhere"
+)
+_ANSWER = "overflow-x:auto;overflow-wrap:break-word"
+_WHO = "font-size:0.85em;opacity:0.75;margin:0.8em 0 0.3em"
+
+
+def history_text(conversations: Sequence[Conversation]) -> str:
+    """The table for a terminal: of each conversation its length, and who answered what last.
+
+    Args:
+        conversations: those to list; empty ones have dashes.
+    """
+    if not conversations:
+        return _NONE_YET
+    rows = [_HEADS, *(tuple(map(_plain, _cells(one))) for one in conversations)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def history_html(conversations: Sequence[Conversation]) -> str:
+    """The same for a cell of a notebook.
+
+    Args:
+        conversations: those to list; empty ones have dashes.
+    """
+    if not conversations:
+        return f'<div style="{_SMALL};opacity:0.75">{escape(_NONE_YET)}</div>'
+    head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{name}</th>' for name in _HEADS)
+    return (
+        f'<div class="nbretry-history" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
+        '<table style="border-collapse:collapse;margin:0;font-size:1em">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, conversations))}</tbody></table></div>"
+    )
+
+
+def conversation_text(conversation: Conversation) -> str:
+    """What was said, one turn under the other, as plain text."""
+    parts = [_plain(_heading(conversation))]
+    system: str | None = None
+    for turn in conversation.turns:
+        if turn.system != system:
+            parts.append(_plain(_system_line(turn)))
+        system = turn.system
+        parts.append(f"{_plain(_asked_line(turn))}\n{printable(_question(turn))}")
+        parts.append(f"{_plain(_answered_line(turn))}\n{printable(mask(turn.answer)).rstrip()}")
+    return "\n\n".join(parts)
+
+
+def conversation_html(conversation: Conversation) -> str:
+    """What was said, one turn under the other: questions as they were sent, answers as Markdown."""
+    parts = [f'<div style="{_SMALL};font-weight:600">{_escaped(_heading(conversation))}</div>']
+    system: str | None = None
+    for turn in conversation.turns:
+        if turn.system != system:
+            parts.append(f'<div style="{_WHO};white-space:pre-wrap">{_escaped(_system_line(turn))}</div>')
+        system = turn.system
+        parts.append(f'<div style="{_WHO}">{_escaped(_asked_line(turn))}</div>')
+        parts.append(f'<div dir="auto" style="{_QUESTION}">{escape(_question(turn))}</div>')
+        parts.append(f'<div style="{_WHO}">{_escaped(_answered_line(turn))}</div>')
+        parts.append(f'<div dir="auto" style="{_ANSWER}">{markdown_html(turn.answer)}</div>')
+    return f'<div class="nbretry-conversation" style="margin:0.2em 0">{"".join(parts)}</div>'
+
+
+def _row(conversation: Conversation) -> str:
+    *cells, question = _cells(conversation)
+    row = "".join(f'<td style="{_CELL};white-space:nowrap">{_escaped(cell)}</td>' for cell in cells)
+    return f'<tr>{row}<td style="{_CELL};min-width:16em"><bdi>{_escaped(question)}</bdi></td></tr>'
+
+
+def _cells(conversation: Conversation) -> tuple[str, ...]:
+    turns = conversation.turns
+    if not turns:
+        return conversation.name, "0", _NOTHING, _NOTHING, _NOTHING
+    last = turns[-1]
+    who = f"{last.provider or _NOTHING}{', stopped' if last.state == 'stopped' else ''}"
+    return conversation.name, str(len(turns)), who, _time(last) or _NOTHING, _first_words(last)
+
+
+def _first_words(turn: Turn) -> str:
+    # Masked before it is cut, as half a secret has not the shape of one.
+    words = " ".join(mask(text_of(turn.question)).split())
+    return words if len(words) <= _LONGEST_FIRST_WORDS else f"{words[: _LONGEST_FIRST_WORDS - 1].rstrip()}…"
+
+
+def _heading(conversation: Conversation) -> str:
+    number = len(conversation)
+    return f"{conversation.name}: {number} turn{'' if number == 1 else 's'}"
+
+
+def _system_line(turn: Turn) -> str:
+    return f"System prompt: {turn.system or 'none'}"
+
+
+def _asked_line(turn: Turn) -> str:
+    at = _time(turn)
+    return f"You, {at}:" if at else "You:"
+
+
+def _answered_line(turn: Turn) -> str:
+    who = " · ".join(name for name in (turn.provider, turn.model) if name) or "Answer"
+    return f"{who}, stopped:" if turn.state == "stopped" else f"{who}:"
+
+
+def _question(turn: Turn) -> str:
+    text = mask(text_of(turn.question))
+    left_out = len(text) - _LONGEST_QUESTION
+    return text if left_out <= 0 else f"{text[:_LONGEST_QUESTION]} … ({left_out:,} more characters)"
+
+
+def _time(turn: Turn) -> str:
+    """When the question was asked, by this machine's clock."""
+    if turn.asked_at is None:
+        return ""
+    return datetime.fromtimestamp(turn.asked_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _plain(text: str) -> str:
+    return printable(" ".join(mask(text).split()))
+
+
+def _escaped(text: str) -> str:
+    return escape(mask(text))

@@ -1,0 +1,84 @@
+"""Who may be asked: name, model, key, health, last latency, price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nbretry.keys import ENVIRONMENT
+from nbretry.renderers.report import seconds
+from nbretry.renderers.tables import block_html, table_html, table_text
+from nbretry.roster import RosterEntry
+
+__all__ = ["availability", "key_text", "roster_html", "roster_text"]
+
+_HEADS = ("", "Provider", "Model", "Key", "State", "First content", "Price for 1M tokens")
+_NOTHING = "—"
+
+
+def roster_text(entries: Sequence[RosterEntry], others: Sequence[str] = ()) -> str:
+    """For a terminal.
+
+    Args:
+        entries: in the order of asking.
+        others: names that are asked only where they are named.
+    """
+    if not entries:
+        return "\n".join(["Nobody would be asked: see %nbretry doctor.", *_others(others)])
+    return "\n".join([*table_text(_HEADS, _rows(entries)), *_others(others)])
+
+
+def roster_html(entries: Sequence[RosterEntry], others: Sequence[str] = ()) -> str:
+    """For a cell of a notebook."""
+    if not entries:
+        return block_html("<div>Nobody would be asked: see <code>%nbretry doctor</code>.</div>", *_others(others))
+    under = "".join(f'<div style="opacity:0.75">{line}</div>' for line in _others(others))
+    return block_html(table_html(_HEADS, _rows(entries), wide=[4]), under)
+
+
+def key_text(entry: RosterEntry) -> str:
+    """Whether a provider's key is there, in words."""
+    if entry.key is None:
+        return _NOTHING
+    where = entry.key_variable if entry.key_source in (None, ENVIRONMENT) else entry.key_source
+    return f"{entry.key} ({where})" if where else entry.key
+
+
+def availability(entry: RosterEntry) -> str:
+    """How a provider is doing, in words."""
+    health = entry.health
+    if entry.key == "not set":
+        return "no key"
+    if health.state == "resting":
+        return f"resting {seconds(health.resting_for)} more"
+    if health.state == "on trial":
+        return "on trial"
+    if health.failures:
+        times = "once" if health.failures == 1 else f"{health.failures} times in a row"
+        return f"failed {times}: {' '.join((health.last_error or '').split())}"
+    return "ready"
+
+
+def _rows(entries: Sequence[RosterEntry]) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{number}.",
+            entry.provider,
+            entry.model or _NOTHING,
+            key_text(entry),
+            availability(entry),
+            _NOTHING if entry.health.first_content is None else seconds(entry.health.first_content),
+            _price(entry),
+        )
+        for number, entry in enumerate(entries, start=1)
+    ]
+
+
+def _price(entry: RosterEntry) -> str:
+    price = entry.price
+    if price is None:
+        return _NOTHING
+    return "free" if not (price.prompt or price.completion) else f"${price.prompt:g} in, ${price.completion:g} out"
+
+
+def _others(names: Sequence[str]) -> list[str]:
+    return [f"Only where they are named: {', '.join(names)}."] if names else []

@@ -1,0 +1,206 @@
+"""Reads the settings of one file, and tells of each where it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from nbretry.deadlines import Deadlines
+from nbretry.definitions import SETTINGS, ProviderTable, Setting, shortened
+from nbretry.errors import ConfigError, nearest
+from nbretry.providers.services import PRESETS, service_of_key
+from nbretry.toml_lines import key_lines
+
+__all__ = ["Layer", "read_settings"]
+
+_KINDS = ("openai", "anthropic")
+_TEXTS = ("kind", "base_url", "model", "key_variable")
+_LIMITS = ("connect", "first_content", "idle", "total")
+_KEY_REFUSED = "a key may not stand in a file of settings: put it into .env, and name its variable with key_variable"
+
+
+@dataclass(slots=True)
+class Layer:
+    """What one file or the environment has.
+
+    Attributes:
+        values: the settings by key.
+        tables: the providers by name.
+        errors: what is wrong, a line each.
+    """
+
+    values: dict[str, Setting] = field(default_factory=dict)
+    tables: dict[str, ProviderTable] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+
+def read_settings(path: Path, where: str, table: str) -> Layer | None:
+    """What a file has.
+
+    Args:
+        path: of the file.
+        where: what it is called in texts.
+        table: name of the table that is meant, with dots; empty for the whole file.
+
+    Returns:
+        None where the table is not in it.
+    """
+    return _FileReader(path, where, table).layer()
+
+
+class _FileReader:
+    def __init__(self, path: Path, where: str, table: str) -> None:
+        self._path = path
+        self._where = where
+        self._prefix = tuple(table.split(".")) if table else ()
+        self._layer = Layer()
+        self._lines: dict[tuple[str, ...], int] = {}
+
+    def layer(self) -> Layer | None:
+        try:
+            text = self._path.read_bytes().decode("utf-8-sig")
+        except (OSError, ValueError) as error:
+            if self._prefix:
+                return None  # a project's file that is not for us, as far as anybody can see
+            reason = "it is not UTF-8" if isinstance(error, ValueError) else error.strerror
+            return Layer(errors=[f"{self._where} cannot be read: {reason}"])
+        if not all(word in text for word in self._prefix):
+            return None
+        import tomllib
+
+        try:
+            content: Any = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            return Layer(errors=[_syntax_error(self._where, str(error))])
+        except RecursionError:
+            return Layer(errors=[f"{self._where} is nested too deep"])
+        for word in self._prefix:
+            if not isinstance(content, dict) or word not in content:
+                return None
+            content = content[word]
+        self._lines = key_lines(text)
+        if not isinstance(content, dict):
+            self._error(f"{'.'.join(self._prefix)} is no table: write [{'.'.join(self._prefix)}]")
+            return self._layer
+        for key, written in content.items():
+            if key == "provider":
+                self._providers(written)
+            else:
+                self._setting(key, written)
+        return self._layer
+
+    def _setting(self, key: str, written: Any) -> None:
+        if key not in SETTINGS:
+            hint = nearest(key, [*SETTINGS, "provider"])
+            self._error(_KEY_REFUSED if _is_api_key(key) else f"there is no setting {key!r}{hint}", key)
+            return
+        try:
+            self._layer.values[key] = Setting(key, SETTINGS[key].value_of(written), self._source(key))
+        except ConfigError as error:
+            self._error(str(error), key)
+
+    def _providers(self, written: Any) -> None:
+        heading = ".".join((*self._prefix, "provider"))
+        if not isinstance(written, dict):
+            self._error(f"provider is no table: write [{heading}.NAME]", "provider")
+            return
+        for name, table in written.items():
+            if not isinstance(table, dict):
+                self._error(f"provider.{name} is no table: write [{heading}.NAME]", "provider", name)
+                continue
+            try:
+                self._layer.tables[name] = self._provider(name, table)
+            except _WrongTableError as wrong:
+                self._error(f"provider.{name}: {wrong}", "provider", name, *wrong.path)
+
+    def _provider(self, name: str, table: dict[str, Any]) -> ProviderTable:
+        if not name or not all(character.isalnum() or character in "_-." for character in name):
+            raise _WrongTableError(f"{name!r} cannot name a provider: use letters, digits, '_', '-' and '.'")
+        for key, value in table.items():
+            if _is_api_key(key):
+                raise _WrongTableError(_KEY_REFUSED, key)
+            if key not in _TEXTS and key not in _LIMITS:
+                raise _WrongTableError(f"there is no {key!r}{nearest(key, [*_TEXTS, *_LIMITS])}", key)
+            if key in _TEXTS and not (isinstance(value, str) and value.strip()):
+                raise _WrongTableError(f"{key} is {shortened(value)}, and should be text", key)
+        texts = {key: table[key].strip() for key in _TEXTS if key in table}
+        self._check_address(name, texts)
+        limits = {key: self._seconds(key, table[key]) for key in _LIMITS if key in table}
+        return ProviderTable(
+            name, **texts, deadlines=Deadlines(**limits) if limits else None, source=self._source("provider", name)
+        )
+
+    def _check_address(self, name: str, texts: Mapping[str, str]) -> None:
+        kind, url, variable = texts.get("kind"), texts.get("base_url"), texts.get("key_variable")
+        service = PRESETS.get(name)
+        if kind not in (None, *_KINDS):
+            raise _WrongTableError(f"kind is {kind!r}, and should be {' or '.join(_KINDS)}", "kind")
+        if url is not None and not _is_address(url):
+            raise _WrongTableError(f"base_url is {url!r}, and should be as http://gpu-server:8000/v1", "base_url")
+        if service is not None and service.kind == "local":
+            raise _WrongTableError("this is the model on this machine: choose another name")
+        if service is None and kind is None and url is None:
+            raise _WrongTableError("there is no service of this name: give its base_url")
+        if variable is not None and not variable.isidentifier():
+            raise _WrongTableError("key_variable should be the name of an environment variable", "key_variable")
+        # A project's file may be a stranger's, who could have questions and keys sent to himself.
+        if self._prefix and url is not None:
+            if service is not None:
+                raise _WrongTableError(
+                    "a project may not give a known service another address: choose another name", "base_url"
+                )
+            owner = service_of_key(variable or "")
+            if owner is not None and not _is_at(url, owner.base_url):
+                raise _WrongTableError(
+                    f"a project may not send the key of {owner.name} elsewhere: name another variable", "key_variable"
+                )
+
+    def _seconds(self, key: str, value: Any) -> float:
+        try:
+            return float(replace(SETTINGS[key], takes_none=False).value_of(value))
+        except ConfigError as error:
+            raise _WrongTableError(str(error), key) from None
+
+    def _source(self, *path: str) -> str:
+        line = self._lines.get((*self._prefix, *path))
+        return self._where if line is None else f"{self._where}, line {line}"
+
+    def _error(self, text: str, *path: str) -> None:
+        self._layer.errors.append(f"{self._source(*path)}: {text}")
+
+
+class _WrongTableError(Exception):
+    """A table of a provider has a mistake, under this path."""
+
+    def __init__(self, text: str, *path: str) -> None:
+        super().__init__(text)
+        self.path = path
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # looked at, as only that refuses one that is no number
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _is_at(url: str, base_url: str | None) -> bool:
+    """Whether two addresses are of one server."""
+    return base_url is not None and urlsplit(url)[:2] == urlsplit(base_url)[:2]
+
+
+def _is_api_key(key: str) -> bool:
+    return key.lower().replace("_", "").replace("-", "") in ("apikey", "key", "token", "secret")
+
+
+def _syntax_error(where: str, message: str) -> str:
+    told = re.match(r"(?P<what>.*) \(at line (?P<line>\d+), column \d+\)$", message, re.DOTALL)
+    if told is None:
+        return f"{where}: this is no TOML: {' '.join(message.split())}"
+    return f"{where}, line {told['line']}: this is no TOML: {' '.join(told['what'].split())}"

@@ -1,0 +1,53 @@
+"""What a person sees in JupyterLab of a model that thinks before it answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab import PATIENCE, NotebookPage, Server
+from playwright.sync_api import Page, expect
+
+PROVIDERS = """%load_ext nbretry
+import nbretry
+from nbretry.testing import simulate
+
+thoughts = [
+    "The user asks why the sky is blue.\\nThis is Rayleigh scattering: molecules are much smaller than a wave.",
+    "\\n\\nI could give the formula, I ∝ 1/λ⁴, and say why it is not violet:\\n- sunlight has less violet,",
+    "\\n- the eye is less sensitive to it.\\n",
+    "\\nTwo sentences should do. <b>No</b> tags.",
+]
+steps = " delay=0.7 ".join(f"reasoning={thought!r}" for thought in thoughts)
+nbretry.register("thinker", simulate(f"{steps} delay=1 'Air scatters **blue** light ' delay=1.5 'most.'"))
+"""
+CELL = "%%ask -p thinker\nWhy is the sky blue?"
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_reasoning_is_seen_and_then_folded(page: Page, server: Server, pictures: Path, theme: str) -> None:
+    """The reasoning's end is open to read while the model thinks; once the answer comes it is a closed line above it,
+    which opens to the whole."""
+    server.set_theme(f"JupyterLab {theme}")
+    server.write(f"reasoning-{theme}.ipynb", [PROVIDERS, CELL])
+    notebook = NotebookPage(page, server, f"reasoning-{theme}.ipynb")
+    notebook.run(0)
+    notebook.wait_until_idle(0)
+    notebook.cell(0).evaluate("element => element.style.display = 'none'")
+    reasoning = notebook.cell(1).locator("details.nbretry-reasoning")
+    notebook.run(1)
+    expect(reasoning.locator("pre")).to_contain_text("sunlight has less violet", timeout=PATIENCE)
+    expect(reasoning.locator("pre")).to_be_visible()
+    notebook.screenshot(pictures / f"thinking-{theme.lower()}.png", 1)
+    expect(notebook.cell(1)).to_contain_text("Air scatters blue", timeout=PATIENCE)
+    expect(reasoning.locator("pre")).not_to_be_visible()
+    notebook.wait_until_idle(1)
+    expect(reasoning).to_have_count(1)
+    expect(reasoning.locator("summary")).to_contain_text("reasoning (53 words, ")
+    expect(notebook.output(1).nth(1)).to_have_text("Air scatters blue light most.")
+    expect(notebook.output(1).nth(2)).to_contain_text("thinker · ")
+    notebook.screenshot(pictures / f"reasoned-{theme.lower()}.png", 1)
+    reasoning.locator("summary").click()
+    expect(reasoning.locator("pre")).to_be_visible()
+    expect(reasoning.locator("pre")).to_contain_text("Two sentences should do. <b>No</b> tags.")
+    notebook.screenshot(pictures / f"reasoning-{theme.lower()}.png", 1)

@@ -1,0 +1,85 @@
+"""`%%ask`, its other forms and the interrupt on other versions of IPython and ipykernel, the oldest allowed included.
+
+Each combination gets an environment of its own, made once and kept under ``.cache``, whose kernel runs the same tests
+as this environment's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+import pytest
+from unable import unable
+
+ROOT = Path(__file__).parents[2]
+DEPENDENCIES: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "dependencies"
+]
+LOWEST_IPYKERNEL = "ipykernel==6.29"
+"""No dependency of ours, as a terminal needs none; what is tested here is the oldest that is promised."""
+
+VERSIONS = {
+    "the lowest that are allowed": [*(name.replace(">=", "==") for name in DEPENDENCIES), LOWEST_IPYKERNEL],
+    "IPython 8 with ipykernel 7": [*DEPENDENCIES, "ipython<9", "ipykernel>=7,<8"],
+    "IPython 9 with ipykernel 6": [*DEPENDENCIES, "ipython>=9,<10", "ipykernel>=6.29,<7"],
+}
+TESTS = ("test_paths.py", "test_interrupt.py", "test_streaming.py", "test_failure.py")
+
+INSTALLING, RUNNING = 300.0, 600.0
+"""Seconds; they take 20 and 60."""
+
+
+def environment_with(requirements: list[str]) -> Path:
+    """The interpreter of an environment that has these, and this checkout's nbretry."""
+    name = hashlib.sha256(json.dumps([sys.version, requirements]).encode()).hexdigest()[:16]
+    place = ROOT / ".cache" / "kernels" / name
+    python = place / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    ready = place / "ready"
+    if not ready.exists():
+        venv.create(place, clear=True, with_pip=True)
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command = [*install, *requirements, "nest-asyncio"]  # which one of the tests applies before ours
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALLING, check=False)
+        if done.returncode:
+            unable(f"the versions could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+        paths = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        packages = Path(subprocess.run(paths, capture_output=True, text=True, check=True).stdout.strip())
+        (packages / "nbretry.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+        ready.touch()
+    return python
+
+
+@pytest.mark.skipif("NBRETRY_TEST_KERNEL" in os.environ, reason="this is such a run")
+@pytest.mark.parametrize("requirements", VERSIONS.values(), ids=VERSIONS)
+def test_versions(requirements: list[str], tmp_path: Path) -> None:
+    """A question streams, fails, is stopped and stands in every kind of cell with these versions as with the newest."""
+    python = environment_with(requirements)
+    home = tmp_path / "kernels" / "other"
+    home.mkdir(parents=True)
+    start = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    home.joinpath("kernel.json").write_text(json.dumps({"argv": start, "display_name": "other", "language": "python"}))
+    variables = {
+        **os.environ,
+        "JUPYTER_PATH": str(tmp_path),
+        "NBRETRY_TEST_KERNEL": "other",
+        "NBRETRY_TEST_PREFIX": str(python.parents[1]),
+    }
+    tests = [str(Path(__file__).with_name(name)) for name in TESTS]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", *tests],
+        capture_output=True,
+        text=True,
+        timeout=RUNNING,
+        check=False,
+        cwd=ROOT,
+        env=variables,
+    )
+    print(done.stdout[-200:])
+    assert done.returncode == 0, done.stdout[-20_000:]
