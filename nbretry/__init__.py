@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nbretry.deadlines import Deadlines
     from nbretry.errors import RetryNoProviderError, RetryProviderError
     from nbretry.notebook import ask, load_ipython_extension, unload_ipython_extension
+    from nbretry.notebook.panel import panel
     from nbretry.policy import RetryPolicy
     from nbretry.prices import PriceTable
     from nbretry.providers import IterListProvider, RetryProvider
@@ -35,6 +36,7 @@ _HOMES = {
     "RetryProviderError": "nbretry.errors",
     "ask": "nbretry.notebook",
     "load_ipython_extension": "nbretry.notebook",
+    "panel": "nbretry.notebook.panel",
     "register": "nbretry.session",
     "unload_ipython_extension": "nbretry.notebook",
 }
@@ -52,6 +54,7 @@ __all__ = [
     "RetryProviderError",
     "ask",
     "load_ipython_extension",
+    "panel",
     "register",
     "unload_ipython_extension",
 ]

@@ -164,6 +164,7 @@ class Kernel:
         """The value of an expression in the kernel, which must be a literal."""
         ran = self.run(f"print(repr({expression}))")
         assert not ran.failed, ran.traceback
+        assert [output.name for output in ran.outputs] == ["stdout"], ran.outputs
         return ast.literal_eval(ran.printed)
 
     def interrupt(self) -> None:

@@ -30,7 +30,7 @@ VERSIONS = {
     "IPython 8 with ipykernel 7": [*DEPENDENCIES, "ipython<9", "ipykernel>=7,<8"],
     "IPython 9 with ipykernel 6": [*DEPENDENCIES, "ipython>=9,<10", "ipykernel>=6.29,<7"],
 }
-TESTS = ("test_paths.py", "test_interrupt.py", "test_streaming.py", "test_failure.py")
+TESTS = ("test_paths.py", "test_interrupt.py", "test_streaming.py", "test_failure.py", "test_background.py")
 
 INSTALLING, RUNNING = 300.0, 600.0
 """Seconds; they take 20 and 60."""
