@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nbretry.prices import PriceTable
     from nbretry.providers import IterListProvider, RetryProvider
     from nbretry.providers.health import Cooldown
-    from nbretry.session import register
+    from nbretry.session import default_session, register
 
 __version__ = "0.1.0"
 
@@ -35,6 +35,7 @@ _HOMES = {
     "RetryProvider": "nbretry.providers.retry_provider",
     "RetryProviderError": "nbretry.errors",
     "ask": "nbretry.notebook",
+    "default_session": "nbretry.session",
     "load_ipython_extension": "nbretry.notebook",
     "panel": "nbretry.notebook.panel",
     "register": "nbretry.session",
@@ -53,6 +54,7 @@ __all__ = [
     "RetryProvider",
     "RetryProviderError",
     "ask",
+    "default_session",
     "load_ipython_extension",
     "panel",
     "register",

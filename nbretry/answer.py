@@ -34,7 +34,7 @@ from nbretry.events import (
 )
 from nbretry.facts import Facts, RunState
 from nbretry.prices import estimate_tokens
-from nbretry.records import copied, plain
+from nbretry.records import copied, plain, whole_characters
 from nbretry.redaction import mask
 from nbretry.types import Messages, Usage
 
@@ -60,7 +60,7 @@ class Answer:
     def text(self) -> str:
         """The answer's text: that of the attempt that answers, or was stopped or broke off last."""
         if self._text is None:
-            self._text = _in_whole_characters("".join(self._fragments[: self._length]))
+            self._text = whole_characters("".join(self._fragments[: self._length]))
         return self._text
 
     @property
@@ -268,7 +268,7 @@ class Answer:
             case StatusChanged():
                 self._update(event.attempt, status=event.text)
             case ReasoningDelta():
-                reasoning = self._facts.at(event.attempt).reasoning + _in_whole_characters(event.text)
+                reasoning = self._facts.at(event.attempt).reasoning + whole_characters(event.text)
                 self._update(event.attempt, reasoning=reasoning)
             case UsageReported():
                 self._update(event.attempt, usage=event.usage)
@@ -398,15 +398,6 @@ class Answer:
         text = mask(self.text)
         text = text if len(text) <= 60 else text[:59] + "…"
         return mask(f"<Answer {self.state}{who}, {len(self.attempts)} attempts: {text!r}>")
-
-
-def _in_whole_characters(text: str) -> str:
-    """The text with half characters, which nothing that is shown or saved can hold, replaced."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
 
 
 def fold(events: Iterable[Event]) -> Answer:

@@ -155,7 +155,7 @@ class Attempt:
             read.refuse("number", "a whole number from 1")
         if started is None:
             read.refuse("started", "a number")
-        price = read.items("price", (int, float), "two numbers")
+        price = read.numbers("price")
         if price and len(price) != 2:
             read.refuse("price", "a list of two numbers")
         return cls(

@@ -27,6 +27,7 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args
 from nbretry.answer import Answer
 from nbretry.errors import ConfigError, nearest
 from nbretry.prompt import tidy
+from nbretry.records import whole_characters
 from nbretry.redaction import mask
 from nbretry.types import Content, Messages
 
@@ -89,9 +90,9 @@ class Turn:
         ]
 
     def __repr__(self) -> str:
-        question = " ".join(mask(text_of(self.question)).split())
+        question = " ".join(mask(whole_characters(text_of(self.question))).split())
         question = question if len(question) <= _SHOWN_QUESTION else question[: _SHOWN_QUESTION - 1] + "…"
-        return mask(f"<Turn {self.state} by {self.provider or 'somebody'}: {question!r}>")
+        return mask(f"<Turn {self.state} by {whole_characters(self.provider or 'somebody')}: {question!r}>")
 
 
 class Conversation:

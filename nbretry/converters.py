@@ -29,7 +29,8 @@ def to_providers(text: str) -> list[str]:
     """Names with commas between."""
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise ArgumentTypeError(f"{text!r} is no list of providers: write their names with commas between")
+        hint = ", and no spaces" if text.endswith(",") else ""
+        raise ArgumentTypeError(f"{text!r} is no list of providers: write their names with commas between{hint}")
     return names
 
 

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from nbretry.converters import to_seconds
 from nbretry.deadlines import Deadlines
 from nbretry.diagnosis import Diagnosis, KeyState
 from nbretry.errors import (
@@ -52,7 +53,7 @@ from nbretry.providers.presets import PRESETS
 from nbretry.providers.retry_provider import RetryProvider
 from nbretry.providers.services import how_to_set
 from nbretry.providers.translate import one_line, origin
-from nbretry.providers.wire import SDKProvider
+from nbretry.providers.wire import UNSENDABLE_KEY, SDKProvider
 from nbretry.redaction import MASK, mask
 from nbretry.session import Session
 from nbretry.types import ProviderType
@@ -130,7 +131,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-ask", dest="ask", action="store_false", help="ask nobody: it may cost a fraction of a cent"
     )
-    parser.add_argument("--timeout", type=float, default=None, metavar="S", help="seconds that each provider has")
+    parser.add_argument("--timeout", type=to_seconds, default=None, metavar="S", help="seconds that each provider has")
 
 
 def names_in(words: Sequence[str]) -> list[str] | None:
@@ -199,7 +200,7 @@ class _Examination:
             self.hopeless = True
             return
         if not probe.key_can_be_sent(provider):
-            self._fail(AuthenticationError("the key has a line break or a letter in it that no key has"), hopeless=True)
+            self._fail(AuthenticationError(UNSENDABLE_KEY), hopeless=True)
             return
         try:
             await probe.load_sdk(provider)

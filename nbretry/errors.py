@@ -372,5 +372,8 @@ def nearest(word: str, known: Sequence[str]) -> str:
     """The end of a line that refuses a word: ``; did you mean 'x'?`` where a known one is near, else all of them."""
     import difflib  # for a mistake only
 
-    close = difflib.get_close_matches(word, known, n=1)
+    by_lower_case = {name.lower(): name for name in reversed(known)}
+    close = difflib.get_close_matches(word, known, n=1) or [
+        by_lower_case[name] for name in difflib.get_close_matches(word.lower(), list(by_lower_case), n=1)
+    ]
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"

@@ -26,6 +26,8 @@ _SAME_LANGUAGE = {
     "sh": "shell",
     "zsh": "shell",
 }
+_THOUGHT = re.compile(r"\s*<think(?:ing)?>.*?(?:</think(?:ing)?>\n*|\Z)", re.DOTALL)
+_NOT_A_LINE_END = re.compile(r"[^\n]")
 _NO_CODE = {"", "output", "plaintext", "text", "txt"}
 _SENTENCE = re.compile(r"\**(?![a-z])[^\W\d_][\w'’-]*(?:,?\s.*)?[.!?…:؟][)*_”»]*|.*[。！？：]")
 
@@ -67,7 +69,8 @@ def code_of(text: str) -> str:
 
     Several fenced blocks are joined, with a blank line between, if they are of one language. Of several languages the
     one with the most code counts; blocks of no language, and those of text or output, count where there are no others.
-    An answer without any fence is code as a whole, unless it begins with a sentence.
+    An answer without any fence is code as a whole, unless it begins with a sentence. What a model has thought aloud at
+    the beginning, between ``<think>`` and ``</think>``, does not count.
 
     Args:
         text: Markdown as a model wrote it.
@@ -75,6 +78,8 @@ def code_of(text: str) -> str:
     Returns:
         The code without blank lines around it; empty where there is none.
     """
+    thought = _THOUGHT.match(text)
+    text = text if thought is None else text[thought.end() :]
     blocks = fenced_blocks(text)
     if not blocks:
         code = text.replace("\r\n", "\n").strip("\n").rstrip()
@@ -92,7 +97,8 @@ def json_of(text: str) -> Any:
     """The JSON value in an answer: the whole of it, else its first fenced block that is JSON, else its first object or
     array.
 
-    A value that is cut off, or is no JSON, is an error, also where a part of it would be one.
+    A value that is cut off, or is no JSON, is an error, also where a part of it would be one. What a model has thought
+    aloud at the beginning, between ``<think>`` and ``</think>``, does not count.
 
     Args:
         text: an answer.
@@ -101,6 +107,9 @@ def json_of(text: str) -> Any:
         AnswerFormatError: there is none, or there are several under each other; a `ValueError` whose message is one
             line, with line and column of the answer where that helps.
     """
+    thought = _THOUGHT.match(text)
+    if thought is not None:  # lines and columns stay those of the answer
+        text = _NOT_A_LINE_END.sub(" ", thought[0]) + text[thought.end() :]
     try:
         return _find_json(text)
     except AnswerFormatError as error:

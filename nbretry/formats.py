@@ -121,9 +121,11 @@ def schema_of(name: str, namespace: Mapping[str, Any]) -> Schema:
 
 def may_be_schema(value: Any) -> bool:
     """Whether a variable of the notebook looks like a schema; of what it does not look like it may still be one."""
-    if isinstance(value, type):
-        return any(hasattr(value, sign) for sign in ("model_json_schema", "__dataclass_fields__", "__required_keys__"))
-    return isinstance(value, dict) and not _SCHEMA_WORDS.isdisjoint(value)
+    # By its type, as isinstance would ask the value itself, and a lazy one would begin to load.
+    if issubclass(type(value), type):
+        signs = ("model_json_schema", "__dataclass_fields__", "__required_keys__")
+        return any(sign in vars(base) for base in type.mro(value) for sign in signs)
+    return issubclass(type(value), dict) and any(dict.__contains__(value, word) for word in _SCHEMA_WORDS)
 
 
 def _is_type(value: Any) -> bool:

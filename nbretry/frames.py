@@ -43,9 +43,14 @@ def array_text(value: Any) -> str | None:
     """A NumPy array as text, the middle of more than 1,000 elements left out; None for anything else."""
     if not is_a(value, "numpy", "ndarray"):
         return None
-    elements = sys.modules["numpy"].array2string(
-        value, threshold=_MOST_ELEMENTS, edgeitems=_EDGE, max_line_width=_LONGEST_LINE, separator=", "
-    )
+    numpy = sys.modules["numpy"]
+    if is_a(value, "numpy.ma", "MaskedArray"):  # of which array2string would show what is masked
+        with numpy.printoptions(threshold=_MOST_ELEMENTS, edgeitems=_EDGE, linewidth=_LONGEST_LINE):
+            elements = str(value)
+    else:
+        elements = numpy.array2string(
+            value, threshold=_MOST_ELEMENTS, edgeitems=_EDGE, max_line_width=_LONGEST_LINE, separator=", "
+        )
     space = "\n" if "\n" in elements else " "
     return f"NumPy array of the shape {value.shape}, {value.dtype}:{space}{elements}"
 

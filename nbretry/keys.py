@@ -136,19 +136,20 @@ def forget_key(variable: str) -> list[str]:
 
 
 def _find(variable: str, ask_keyring: bool) -> FoundKey | None:
+    # Stripped, as what a file or a clipboard had may end with a line break, which no request can hold.
     for source, keys in ((ENTERED, _entered), (ENVIRONMENT, os.environ)):
-        value = keys.get(variable, "")
-        if value.strip():
+        value = keys.get(variable, "").strip()
+        if value:
             return FoundKey(value, source)
     path = _dotenv_file()
     if path is not None:
-        value = _dotenv(path).get(variable, "")
-        if value.strip():
+        value = _dotenv(path).get(variable, "").strip()
+        if value:
             return FoundKey(value, _shown(path))
     if ask_keyring and variable not in _from_keyring:
         _ask_keyring(variable)
-    value = _from_keyring.get(variable, "")
-    return FoundKey(value, KEYRING) if value.strip() else None
+    value = _from_keyring.get(variable, "").strip()
+    return FoundKey(value, KEYRING) if value else None
 
 
 def _ask_keyring(variable: str) -> None:

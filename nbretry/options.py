@@ -44,7 +44,10 @@ DEFAULT_CONVERSATION = "main"
 def _compared(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if len(names) < 2 or not all(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is no comparison: write two names or more with commas between")
+        hint = ", and no spaces" if text.endswith(",") else ""
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no comparison: write two names or more with commas between{hint}"
+        )
     return names
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from nbretry.errors import ConfigError
 from nbretry.types import Content, Message, Messages
@@ -18,6 +19,8 @@ def build_messages(prompt: Content, system: str | None = None, history: Sequence
         system: a system prompt, if any.
         history: messages before the question.
 
+    Half a character, which nothing that is sent can hold, becomes U+FFFD; two halves become one character.
+
     Raises:
         ConfigError: the question is empty.
     """
@@ -27,7 +30,20 @@ def build_messages(prompt: Content, system: str | None = None, history: Sequence
     messages: Messages = [*history, {"role": "user", "content": content}]
     if system:
         messages.insert(0, {"role": "system", "content": system})
-    return messages
+    return [{**message, "content": _encodable(message["content"])} for message in messages]
+
+
+def _encodable(content: Any) -> Any:
+    """A message's content that can be encoded, as a lone surrogate cannot."""
+    if isinstance(content, list):
+        return [{**part, "text": _encodable(part["text"])} if "text" in part else part for part in content]
+    if not isinstance(content, str):
+        return content
+    try:
+        content.encode()
+    except UnicodeEncodeError:
+        return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return content
 
 
 def tidy(prompt: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from nbretry.errors import nearest
 from nbretry.redaction import mask
 
-__all__ = ["Record", "copied", "masked", "plain"]
+__all__ = ["Record", "copied", "masked", "plain", "whole_characters"]
 
 _IMAGE = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]*")
 _SHOWN_VALUE = 40
@@ -31,6 +32,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value if value is None or isinstance(value, str | int | float) else repr(value)
+
+
+def whole_characters(text: str) -> str:
+    """The text with half characters, which nothing that is shown or saved can hold, replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
 
 
 def masked(value: Any) -> Any:
@@ -64,27 +74,27 @@ class Record:
                 self._refuse(f"it has {_short(name)}{nearest(str(name), names)}")
 
     def text(self, name: str, default: str = "") -> str:
-        """A text."""
+        """A text, in whole characters."""
         value = self._record.get(name)
         if not isinstance(value, str | None):
             self.refuse(name, "a text")
-        return default if value is None else value
+        return default if value is None else whole_characters(value)
 
     def optional_text(self, name: str) -> str | None:
         """A text, or None."""
         return None if self._record.get(name) is None else self.text(name)
 
     def number(self, name: str) -> float | None:
-        """A number, or None."""
+        """A finite number, or None."""
         value = self._record.get(name)
-        if not isinstance(value, int | float | None) or isinstance(value, bool):
+        if value is not None and not _is_number(value):
             self.refuse(name, "a number")
-        return value
+        return cast("float | None", value)
 
     def whole(self, name: str) -> int | None:
         """A whole number of 0 or more, or None."""
         value = self._record.get(name)
-        if not isinstance(value, int | None) or isinstance(value, bool) or (value is not None and value < 0):
+        if value is not None and not (isinstance(value, int) and _is_number(value) and value >= 0):
             self.refuse(name, "a whole number of 0 or more")
         return value
 
@@ -102,6 +112,13 @@ class Record:
         if value is not None and value not in known:
             self.refuse(name, f"one of {', '.join(known)}")
         return value
+
+    def numbers(self, name: str) -> list[float]:
+        """A list of finite numbers of 0 or more."""
+        values = self.items(name, (int, float), "numbers")
+        if not all(_is_number(value) and value >= 0 for value in values):
+            self.refuse(name, "a list of numbers of 0 or more")
+        return values
 
     def items(self, name: str, kind: type[Any] | tuple[type[Any], ...], kinds: str) -> list[Any]:
         """A list.
@@ -135,6 +152,11 @@ class Record:
 
     def _refuse(self, why: str) -> NoReturn:
         raise ValueError(f"no record of {self._what}: {why}")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it can be reckoned with: JSON as Python reads it has NaN, infinity and integers without end."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _short(value: Any) -> str:

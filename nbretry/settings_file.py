@@ -20,6 +20,7 @@ __all__ = ["Layer", "read_settings"]
 _KINDS = ("openai", "anthropic")
 _TEXTS = ("kind", "base_url", "model", "key_variable")
 _LIMITS = ("connect", "first_content", "idle", "total")
+_FOR_NBRETRY = "NBRETRY_"
 _KEY_REFUSED = "a key may not stand in a file of settings: put it into .env, and name its variable with key_variable"
 
 
@@ -75,6 +76,8 @@ class _FileReader:
         try:
             content: Any = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
+            return Layer(errors=[_syntax_error(self._where, str(error))])
+        except ValueError as error:  # a number of thousands of digits
             return Layer(errors=[_syntax_error(self._where, str(error))])
         except RecursionError:
             return Layer(errors=[f"{self._where} is nested too deep"])
@@ -137,6 +140,8 @@ class _FileReader:
     def _check_address(self, name: str, texts: Mapping[str, str]) -> None:
         kind, url, variable = texts.get("kind"), texts.get("base_url"), texts.get("key_variable")
         service = PRESETS.get(name)
+        if service is None and name.lower() in PRESETS:
+            raise _WrongTableError(f"the service is called {name.lower()}: write provider.{name.lower()}")
         if kind not in (None, *_KINDS):
             raise _WrongTableError(f"kind is {kind!r}, and should be {' or '.join(_KINDS)}", "kind")
         if url is not None and not _is_address(url):
@@ -148,16 +153,27 @@ class _FileReader:
         if variable is not None and not variable.isidentifier():
             raise _WrongTableError("key_variable should be the name of an environment variable", "key_variable")
         # A project's file may be a stranger's, who could have questions and keys sent to himself.
-        if self._prefix and url is not None:
-            if service is not None:
-                raise _WrongTableError(
-                    "a project may not give a known service another address: choose another name", "base_url"
-                )
-            owner = service_of_key(variable or "")
-            if owner is not None and not _is_at(url, owner.base_url):
-                raise _WrongTableError(
-                    f"a project may not send the key of {owner.name} elsewhere: name another variable", "key_variable"
-                )
+        if not self._prefix:
+            return
+        if url is not None and service is not None:
+            raise _WrongTableError(
+                "a project may not give a known service another address: choose another name", "base_url"
+            )
+        if variable is None:
+            return
+        owner = service_of_key(variable.upper())  # Windows has one variable for both
+        goes_to = url or (service or PRESETS[kind or "openai"]).base_url or ""
+        if owner is not None and owner is not service and not _is_at(goes_to, owner.base_url):
+            raise _WrongTableError(
+                f"a project may not send the key of {owner.name} elsewhere: name another variable", "key_variable"
+            )
+        if owner is None and url is not None and not variable.startswith(_FOR_NBRETRY):
+            # Any variable may have a secret that its owner has put there for something else, as GITHUB_TOKEN.
+            raise _WrongTableError(
+                f"a project may have only a key sent that is meant for nbretry: call its variable "
+                f"{_FOR_NBRETRY}{variable}, or describe the provider in your own settings",
+                "key_variable",
+            )
 
     def _seconds(self, key: str, value: Any) -> float:
         try:
@@ -170,7 +186,9 @@ class _FileReader:
         return self._where if line is None else f"{self._where}, line {line}"
 
     def _error(self, text: str, *path: str) -> None:
-        self._layer.errors.append(f"{self._source(*path)}: {text}")
+        # A stranger's file may have what would move the cursor of a terminal.
+        told = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+        self._layer.errors.append(f"{self._source(*path)}: {told}")
 
 
 class _WrongTableError(Exception):
@@ -187,7 +205,7 @@ def _is_address(url: str) -> bool:
         _ = parts.port  # looked at, as only that refuses one that is no number
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
 
 
 def _is_at(url: str, base_url: str | None) -> bool:

@@ -191,8 +191,9 @@ def _placeholder(
     start: int, end: int, shown: str, parsed: ast.Expression, namespace: Mapping[str, Any]
 ) -> _Placeholder:
     names = _names_read(parsed)
+    is_name = isinstance(parsed.body, ast.Name)  # Python's own input, id or type by itself is somebody's template
     for name in names:
-        if name not in namespace and not hasattr(builtins, name):
+        if name not in namespace and (is_name or not hasattr(builtins, name)):
             raise _unknown_name(shown, name, namespace)
     try:
         code = _compile(parsed)

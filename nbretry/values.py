@@ -107,7 +107,7 @@ def _source_of_class(kind: type) -> str | None:
         for node in ast.walk(parsed):
             if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
                 first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                return textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
+                return textwrap.dedent("\n".join(text.split("\n")[first - 1 : node.end_lineno]))
     return None
 
 
@@ -122,9 +122,18 @@ def _data_text(value: Any) -> str | None:
     if not is_record and not isinstance(value, dict | list | tuple | set | frozenset):
         return None
     try:
-        return _json_text(json.loads(json.dumps(value, ensure_ascii=False, default=_plain)))
+        text = json.dumps(value, ensure_ascii=False, default=_plain)
+        return _json_text(json.loads(text, object_pairs_hook=_distinct))
     except (TypeError, ValueError, RecursionError):
         return pprint.pformat(value, width=_LONGEST_LINE, sort_dicts=False)
+
+
+def _distinct(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A dict of these items; an error where two keys, as 1 and "1", have become one, so that no value is lost."""
+    found = dict(items)
+    if len(found) < len(items):
+        raise ValueError("two keys are one in JSON")
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,3 +43,6 @@ def unload_ipython_extension(shell: InteractiveShell) -> Any:
     completion.unregister(shell)
     key_warning.unregister(shell)
     warming.unregister(shell)
+    late_outputs = sys.modules.get("nbretry.notebook.late_outputs")
+    if late_outputs is not None:  # a question has been asked in the background, which may go on
+        late_outputs.CellWatch.retire(shell)

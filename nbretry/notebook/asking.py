@@ -134,7 +134,7 @@ def prepare(shell: InteractiveShell, asked: Asked, namespace: Mapping[str, Any])
         format=asked.format or session.setting("format").value,
         context=session.setting("context").value if asked.context is None else asked.context,
     )
-    if asked.compare is None and asked.format == "markdown":
+    if asked.compare is not None or asked.format == "markdown":  # a comparison has several answers
         asked = replace(asked, format=None)
     question = asked.question
     content: Content = question.prompt

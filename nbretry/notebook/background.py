@@ -50,6 +50,7 @@ _OUTPUTS = 4
 """The reasoning, the answer, its report, and a place for what else there is to say."""
 _WAKING_INTERVAL = 0.2
 _STOPPED = "stopped; what there is of the answer is in .answer"
+_NOT_AWAITED = "no longer awaited; the question goes on in the background"
 
 Note: TypeAlias = Callable[[Answer], None]
 """Is handed the answer whenever there is something new."""
@@ -155,8 +156,13 @@ class BackgroundAnswer:
 
     async def _wait(self) -> Any:
         if not self.done():
-            with wakeful_loop():
-                await asyncio.wrap_future(self._ended)
+            try:
+                with wakeful_loop():
+                    await asyncio.wrap_future(self._ended)
+            except asyncio.CancelledError as cancelled:
+                # An interrupt of the cell that waits: IPython shows one line.
+                cancelled._render_traceback_ = lambda: [f"CancelledError: {_NOT_AWAITED}"]  # type: ignore[attr-defined]
+                raise
         return self._outcome()
 
     def _outcome(self) -> Any:
@@ -250,6 +256,7 @@ class _Cell:
         self._shell = shell
         self._prepared = prepared
         self._watch = CellWatch.of(shell)
+        self._watch.hold()
         self._answer: Answer | None = None
         self._lines: list[str] = []
         self._painted = hasattr(shell, "kernel")
@@ -289,8 +296,11 @@ class _Cell:
                 self._lines.append("stopped")
         elif exception is not None:
             self._lines.append(describe(exception))
-        self._show_lines()
-        self._watch.call_between_cells(lambda: self.put(background))
+        try:
+            self._show_lines()
+            self._watch.call_between_cells(lambda: self.put(background))
+        finally:
+            self._watch.release()
 
     def put(self, background: BackgroundAnswer) -> None:
         """Put the answer into the user's variables, the first time that this is called."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import shlex
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from IPython.core.magic import no_var_expand
@@ -33,14 +32,14 @@ class Subcommand(NamedTuple):
 SUBCOMMANDS = {
     "providers": Subcommand("", "who may be asked: model, key, health, last latency"),
     "config": Subcommand("[KEY [VALUE]] [--unset KEY]", "the settings, where each came from, and their change"),
-    "key": Subcommand("PROVIDER [--save]", "ask for a key, in a prompt that no notebook keeps"),
+    "key": Subcommand("PROVIDER [--save] [--forget]", "ask for a key, in a prompt that no notebook keeps"),
     "last": Subcommand("[--traceback] [--json]", "the last answer's report, its tracebacks, or its record"),
     "cost": Subcommand("", "what all questions together have cost"),
     "history": Subcommand("[NAME] [--save FILE] [--load FILE]", "conversations, or what was said in one"),
     "forget": Subcommand("[NAME …] [--all]", "forget a conversation"),
     "reset": Subcommand("[NAME …]", "end the rests of providers that have failed"),
     "doctor": Subcommand("[NAME …] [--no-ask] [--timeout S]", "who can answer, and what to do about others"),
-    "panel": Subcommand("[NAME …]", "the same in a panel, with a provider picker"),
+    "panel": Subcommand("[NAME …]", "ask from a panel, with a provider picker"),
     "fix": Subcommand("[OPTIONS OF %ask] [QUESTION]", "explain the last exception of this notebook"),
     "log": Subcommand("on FILE | off", "write every event of every run to a file, as JSON lines"),
 }
@@ -84,10 +83,10 @@ class _CommandMagic:
 
     def _run(self, line: str) -> None:
         name, _, rest = line.strip().partition(" ")
-        if not name:
+        if name in ("", "help", "-h", "--help"):
             from nbretry.notebook.commands.showing import Output
 
-            Output(self._shell).show(f"<pre>{escape(_help())}</pre>", _help())
+            Output(self._shell).show(_help_html(), _help())
         elif name in SUBCOMMANDS:
             words: Sequence[str] = [rest] if name == "fix" else split_words(rest)
             importlib.import_module(f"nbretry.notebook.commands.{name}").run(self._shell, words)
@@ -98,9 +97,19 @@ class _CommandMagic:
 
 
 def _help() -> str:
-    rows = [(f"%{_NAME} {name} {one.usage}".strip(), one.help) for name, one in SUBCOMMANDS.items()]
-    width = max(len(usage) for usage, _ in rows)
-    return "\n".join(f"{usage:<{width}}  {told}" for usage, told in rows)
+    width = max(len(usage) for usage, _ in _rows())
+    return "\n".join(f"{usage:<{width}}  {told}" for usage, told in _rows())
+
+
+def _help_html() -> str:
+    from nbretry.renderers.tables import block_html, table_html
+
+    # Long lines of a preformatted text would be broken in the middle of a word.
+    return block_html(table_html(("Command", "What it does"), _rows(), wide=[1]))
+
+
+def _rows() -> list[tuple[str, str]]:
+    return [(f"%{_NAME} {name} {one.usage}".strip(), one.help) for name, one in SUBCOMMANDS.items()]
 
 
 _magics: dict[InteractiveShell, _CommandMagic] = {}

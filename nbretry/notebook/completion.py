@@ -25,7 +25,7 @@ _FIRST = 1000
 """Our place among the matchers: before jedi, which takes long over what is no Python."""
 
 _CELL_MAGIC = re.compile(r"\s*%%(?P<name>\w*)(?:[ \t]+(?P<line>.*))?")
-_LINE_MAGIC = re.compile(r"\s*(?:[\w.\[\]'\", ]+=\s*)?%(?P<name>ask|nbretry)[ \t]+(?P<line>.*)")
+_LINE_MAGIC = re.compile(r"\s*(?:[\w.\[\]'\",][\w.\[\]'\", ]*=\s*)?%(?P<name>ask|nbretry)[ \t]+(?P<line>.*)")
 
 
 def complete(cell: str, row: int, column: int, namespace: Mapping[str, Any]) -> Suggestions | None:

@@ -113,21 +113,29 @@ class Excerpt:
 
     def text(self) -> str:
         """What is kept, without colours and with secrets masked; a note tells how much is not."""
-        self._settle()
-        if not self._cut:
-            return cut_middle(mask(plain(self._head + self._tail)), LONGEST_EXCERPT)
-        head, tail = mask(plain(self._head)), mask(plain(self._tail))
-        cut = self._cut + min(_MARGIN, len(head)) + min(_MARGIN, len(tail))
+        held_head, held_tail, cut = self._with(_last_states("".join(self._pending)))
+        if not cut:
+            return cut_middle(mask(plain(held_head + held_tail)), LONGEST_EXCERPT)
+        head, tail = mask(plain(held_head)), mask(plain(held_tail))
+        cut += min(_MARGIN, len(head)) + min(_MARGIN, len(tail))
         return _joined(head[:-_MARGIN], cut, tail[_MARGIN:])
 
     def _settle(self) -> None:
         added = _last_states("".join(self._pending))
-        self._pending.clear()
-        self._pending_size = 0
+        # A line that has not ended may still be written over.
+        end = added.rfind("\n") + 1
+        if len(added) - end > _PENDING // 2:
+            end = len(added)
+        self._pending = [added[end:]]
+        self._pending_size = len(added) - end
+        self._head, self._tail, self._cut = self._with(added[:end])
+
+    def _with(self, added: str) -> tuple[str, str, int]:
+        """Head, tail and what is cut between them, with this text at the end."""
         room = _HELD - len(self._head)
-        self._head += added[:room]
-        added = added[room:]
-        if added:
-            excess = max(0, len(self._tail) + len(added) - _HELD)
-            self._cut += excess
-            self._tail = (self._tail + added)[excess:] if len(added) < _HELD else added[-_HELD:]
+        head, added = self._head + added[:room], added[room:]
+        if not added:
+            return head, self._tail, self._cut
+        excess = max(0, len(self._tail) + len(added) - _HELD)
+        tail = (self._tail + added)[excess:] if len(added) < _HELD else added[-_HELD:]
+        return head, tail, self._cut + excess

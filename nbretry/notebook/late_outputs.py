@@ -48,6 +48,8 @@ class CellWatch:
         self._context = contextvars.copy_context()
         self._between: list[Callable[[], None]] = []
         self._unheard: list[LateOutputs] = []
+        self._holders = 0
+        self._is_retired = False
         shell.events.register("pre_run_cell", self._begin)
         shell.events.register("post_run_cell", self._end)
 
@@ -56,7 +58,26 @@ class CellWatch:
         """The one of this shell; to be called while a cell runs."""
         if shell not in cls._watches:
             cls._watches[shell] = cls(shell)
-        return cls._watches[shell]
+        watch = cls._watches[shell]
+        watch._is_retired = False
+        return watch
+
+    @classmethod
+    def retire(cls, shell: InteractiveShell) -> None:
+        """Have the one of this shell, if there is one, leave the shell's events once nobody holds it any more."""
+        watch = cls._watches.get(shell)
+        if watch is not None:
+            watch._is_retired = True
+
+    def hold(self) -> None:
+        """Keep it at work until `release`, also when it is retired."""
+        with self._lock:
+            self._holders += 1
+
+    def release(self) -> None:
+        """Whoever has called `hold` needs it no more."""
+        with self._lock:
+            self._holders -= 1
 
     @property
     def cell(self) -> int:
@@ -96,8 +117,13 @@ class CellWatch:
         with self._lock:
             self._running = False
             between, self._between = self._between, []
+            is_over = self._is_retired and not self._holders and not self._unheard
         for function in between:
             function()
+        shell = self._shell()
+        if is_over and shell is not None and self._watches.pop(shell, None) is not None:
+            shell.events.unregister("pre_run_cell", self._begin)
+            shell.events.unregister("post_run_cell", self._end)
 
 
 class LateOutputs:

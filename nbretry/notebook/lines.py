@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["install", "uninstall"]
 
 _QUESTION = re.compile(
-    r"(?P<before>\s*(?:[\w.\[\]'\", ]+=\s*)?)%(?P<magic>ask|nbretry(?=[ \t]+fix\b))[ \t]+(?P<line>.*[^\s?].*\?)\s*$"
+    r"(?P<before>\s*(?:[\w.\[\]'\",][\w.\[\]'\", ]*=\s*)?)%(?P<magic>ask|nbretry(?=[ \t]+fix\b))[ \t]+"
+    r"(?=[\s?]*[^\s?])(?P<line>.*\?)\s*$"  # in time that is proportional to the line, which may be very long
 )
 _INDENTATION = (tokenize.INDENT, tokenize.DEDENT)
 

@@ -276,7 +276,8 @@ def _settings(before: Sequence[str], written: str) -> Suggestions:
 def _variables(namespace: Mapping[str, Any], fits: Callable[[Any], bool] = lambda value: True) -> list[Suggestion]:
     """The variables whose values fit, by name, each with its type."""
     found = []
-    for name, value in sorted(namespace.items(), key=lambda item: item[0]):
+    names = sorted(name for name in namespace if isinstance(name, str))
+    for name, value in ((name, namespace[name]) for name in names):
         with suppress(Exception):  # whatever a strange value does when it is looked at
             if fits(value):
                 found.append(Suggestion(name, type(value).__name__))
@@ -284,7 +285,8 @@ def _variables(namespace: Mapping[str, Any], fits: Callable[[Any], bool] = lambd
 
 
 def _is_data(value: Any) -> bool:
-    return not isinstance(value, ModuleType | type) and not callable(value)
+    # By its type, as isinstance would ask the value itself, and a lazy one would begin to load.
+    return not issubclass(type(value), ModuleType | type) and not callable(value)
 
 
 def _files(written: str) -> Suggestions:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, describe
+from nbretry.errors import AnswerFormatError, ConfigError, RetryNoProviderError, RetryProviderError, describe
 from nbretry.notebook.cells import numbered_sources
 from nbretry.notebook.excerpts import cut_middle, plain
 from nbretry.redaction import mask
@@ -47,7 +47,9 @@ class Failure:
 
 
 def is_of_the_notebook(exception: BaseException) -> bool:
-    """Whether an exception is a fault of the user's code: no interrupt, and no question that nobody answered."""
+    """Whether an exception is a fault of the user's code: no interrupt, and no question that nobody answered well."""
+    if isinstance(exception, AnswerFormatError):
+        return exception.answer is None  # by the user's own reading of an answer
     return not isinstance(exception, (*_OURS, *_NO_FAILURES))
 
 

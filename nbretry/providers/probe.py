@@ -70,7 +70,7 @@ async def look_into_keyring(provider: SDKProvider) -> None:
 
 def key_can_be_sent(provider: SDKProvider) -> bool:
     """Whether a provider's key is one that a request's header can hold: one with a line break is not."""
-    key = provider._api_key or provider._found_key()
+    key = (provider._api_key or provider._found_key()).strip()
     return key.isascii() and key.isprintable()
 
 

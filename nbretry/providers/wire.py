@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from nbretry.deadlines import Deadlines
 from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
@@ -31,13 +32,16 @@ from nbretry.providers.translate import Asked, is_transport_error, translate
 from nbretry.redaction import mask, remember_secret
 from nbretry.types import Messages
 
-__all__ = ["Ask", "Endpoint", "SDKProvider"]
+__all__ = ["UNSENDABLE_KEY", "Ask", "Endpoint", "SDKProvider"]
 
 _DRAIN_TIMEOUT = 0.1
 """Seconds to wait for the end of a response whose answer is complete, so that its connection can be used again."""
 
 _GRACE = 0.5
 """Seconds after a deadline at which a read ends by itself: whoever asks has given up by then, and told why."""
+
+UNSENDABLE_KEY = "the key has a line break or a letter in it that no key has"
+"""What is told of a key that no request's header can hold."""
 
 _NOT_FOR_THE_ENDPOINT = frozenset(
     ("conversation", "conversation_id", "ignore_stream", "ignored", "provider", "proxy", "return_conversation")
@@ -282,9 +286,12 @@ class SDKProvider(BaseProvider):
         return min(self.connect_timeout, ask.timeout, ask.deadlines.connect or math.inf)
 
     def _key(self, given: str | None, url: str, *, ask_keyring: bool = False) -> str:
-        key = given or self._api_key or self._found_key(ask_keyring=ask_keyring)
+        key = (given or self._api_key or self._found_key(ask_keyring=ask_keyring)).strip()
         if key:
             remember_secret(key)
+            if not (key.isascii() and key.isprintable()):
+                # Refused here, as the HTTP library would quote it in its exception.
+                raise AuthenticationError(UNSENDABLE_KEY, provider=self.name)
             return key
         if self._key_variable is None or is_loopback(url):
             return "none"  # the SDKs want some text
@@ -338,7 +345,20 @@ class SDKProvider(BaseProvider):
             "http_client": http_client(sdk, endpoint.url, asynchronous=asynchronous),
             **self._client_options,
         }
-        return self._client_class(sdk, asynchronous)(**options, **self._address(endpoint))
+        client = self._client_class(sdk, asynchronous)(**options, **self._address(endpoint))
+        if not self._is_own_service(endpoint.url):
+            # What the environment has for the SDK's own service, tokens in headers included, is for nobody else.
+            for name in ("auth_token", "organization", "project"):
+                if hasattr(client, name):
+                    setattr(client, name, self._client_options.get(name))
+            client._custom_headers = {**(self._client_options.get("default_headers") or {})}
+        return client
+
+    def _is_own_service(self, url: str) -> bool:
+        """Whether an endpoint is that of the service that the SDK is made for, or what the environment has for it."""
+        hosts = [urlsplit(own).hostname for own in (self.default_base_url, os.environ.get(self.base_url_variable, ""))]
+        host = urlsplit(url).hostname or ""
+        return any(own and (host == own or host.endswith(f".{own}")) for own in hosts)
 
     def _client_class(self, sdk: Any, asynchronous: bool) -> Any:
         """The SDK's class of clients."""

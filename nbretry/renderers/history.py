@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from nbretry.conversations import Conversation, Turn, text_of
+from nbretry.records import whole_characters
 from nbretry.redaction import mask
 from nbretry.renderers.compare import markdown_html
 from nbretry.renderers.console import printable
@@ -73,7 +74,7 @@ def conversation_text(conversation: Conversation) -> str:
             parts.append(_plain(_system_line(turn)))
         system = turn.system
         parts.append(f"{_plain(_asked_line(turn))}\n{printable(_question(turn))}")
-        parts.append(f"{_plain(_answered_line(turn))}\n{printable(mask(turn.answer)).rstrip()}")
+        parts.append(f"{_plain(_answered_line(turn))}\n{printable(mask(whole_characters(turn.answer))).rstrip()}")
     return "\n\n".join(parts)
 
 
@@ -88,7 +89,7 @@ def conversation_html(conversation: Conversation) -> str:
         parts.append(f'<div style="{_WHO}">{_escaped(_asked_line(turn))}</div>')
         parts.append(f'<div dir="auto" style="{_QUESTION}">{escape(_question(turn))}</div>')
         parts.append(f'<div style="{_WHO}">{_escaped(_answered_line(turn))}</div>')
-        parts.append(f'<div dir="auto" style="{_ANSWER}">{markdown_html(turn.answer)}</div>')
+        parts.append(f'<div dir="auto" style="{_ANSWER}">{markdown_html(whole_characters(turn.answer))}</div>')
     return f'<div class="nbretry-conversation" style="margin:0.2em 0">{"".join(parts)}</div>'
 
 
@@ -109,7 +110,7 @@ def _cells(conversation: Conversation) -> tuple[str, ...]:
 
 def _first_words(turn: Turn) -> str:
     # Masked before it is cut, as half a secret has not the shape of one.
-    words = " ".join(mask(text_of(turn.question)).split())
+    words = " ".join(mask(whole_characters(text_of(turn.question))).split())
     return words if len(words) <= _LONGEST_FIRST_WORDS else f"{words[: _LONGEST_FIRST_WORDS - 1].rstrip()}…"
 
 
@@ -133,7 +134,7 @@ def _answered_line(turn: Turn) -> str:
 
 
 def _question(turn: Turn) -> str:
-    text = mask(text_of(turn.question))
+    text = mask(whole_characters(text_of(turn.question)))
     left_out = len(text) - _LONGEST_QUESTION
     return text if left_out <= 0 else f"{text[:_LONGEST_QUESTION]} … ({left_out:,} more characters)"
 
@@ -146,8 +147,8 @@ def _time(turn: Turn) -> str:
 
 
 def _plain(text: str) -> str:
-    return printable(" ".join(mask(text).split()))
+    return printable(" ".join(mask(whole_characters(text)).split()))
 
 
 def _escaped(text: str) -> str:
-    return escape(mask(text))
+    return escape(mask(whole_characters(text)))

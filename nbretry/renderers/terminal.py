@@ -196,5 +196,5 @@ def finished_blocks(text: str) -> tuple[str, str]:
     starts = [token.map[0] for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
     if len(starts) < 2:
         return "", text
-    lines = text.splitlines(keepends=True)
-    return "".join(lines[: starts[-1]]), "".join(lines[starts[-1] :])
+    lines = text.split("\n")  # as Markdown counts them: U+2028 ends none
+    return "\n".join([*lines[: starts[-1]], ""]), "\n".join(lines[starts[-1] :])

@@ -27,6 +27,7 @@ good = ScriptedProvider.words("The sky is blue.", name="good", model="sky-1")
 refusing = ScriptedProvider("503 message='overloaded, your key sk-0123456789abcdefghij'", name="refusing")
 breaking = ScriptedProvider("'half an ans' cut", name="breaking")
 finishing = ScriptedProvider("'wer'", name="finishing")
+smiling = ScriptedProvider("'caf\\u00e9 \\U0001f600'", name="smiling")
 badkey = ScriptedProvider("401", name="badkey")
 endless = ScriptedProvider("'word ' 'word ' hang", name="endless")
 steering = ScriptedProvider([["a\\x1b[2Jb", "\\ud800c"]], name="steering")
@@ -37,7 +38,7 @@ class Echo:
         yield repr((model, [message["content"] for message in messages], options))
 echo = Echo()
 """
-NAMES = ("good", "refusing", "breaking", "finishing", "badkey", "endless", "steering", "flood", "echo")
+NAMES = ("good", "refusing", "breaking", "finishing", "smiling", "badkey", "endless", "steering", "flood", "echo")
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +198,22 @@ def test_terminal_with_few_letters(run: Run) -> None:
     ran = run("ask", "Why?", "-p", "refusing,good", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
     assert (ran.returncode, ran.stdout) == (0, "The sky is blue.\n")
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "encoding", "answer"),
+    [
+        (("-p", "smiling"), "ascii", "caf? ?\n"),
+        (("--compare", "smiling,finishing"), "ascii", "caf? ?\n"),
+        (("-p", "smiling", "--json"), "ascii", '"text": "caf? ?"'),
+        (("-p", "steering", "--json"), "utf-8", '"text": "a'),
+    ],
+)
+def test_answer_that_the_output_cannot_hold(run: Run, arguments: tuple[str, ...], encoding: str, answer: str) -> None:
+    """An answer with a sign that the output's encoding lacks, as a file's on Windows, is written but for that sign."""
+    ran = run("ask", "Why?", *arguments, PYTHONIOENCODING=encoding, PYTHONUTF8="0", LC_ALL="C")
+    assert (ran.returncode, "Traceback" in ran.stderr) == (0, False), ran.stderr
+    assert answer in ran.stdout
 
 
 @posix_only

@@ -30,7 +30,7 @@ from nbretry.errors import (
     ServerError,
     StreamInterruptedError,
 )
-from nbretry.providers import OpenAIProvider
+from nbretry.providers import AnthropicProvider, OpenAIProvider
 from nbretry.redaction import mask
 from nbretry.types import ResponseInfo, Usage
 
@@ -234,6 +234,32 @@ def test_the_key_is_looked_for_at_each_question(ask: Ask, server: FaultServer, m
     ask(provider, api_key="third-key-3")
     sent = [seen.headers["authorization"] for seen in server.seen]
     assert sent == ["Bearer none", "Bearer first-key-1", "Bearer other-key-2", "Bearer third-key-3"]
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("kind", [OpenAIProvider, AnthropicProvider])
+def test_headers_of_the_environment_stay_with_their_service(
+    ask: Ask,
+    server: FaultServer,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[OpenAIProvider | AnthropicProvider],
+    own: bool,
+) -> None:
+    """What the environment has an SDK send, as tokens in headers, goes to its own endpoint and to no other."""
+    given = {"x-given": "of-the-caller"}
+    package = kind.package.upper()
+    monkeypatch.setenv(f"{package}_CUSTOM_HEADERS", "X-Gateway: of-the-gateway")
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token-0123456789")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    if own:
+        monkeypatch.setenv(f"{package}_BASE_URL", server.url)
+    provider = kind(base_url=None if own else server.url, model="ok", api_key="key-0123456789", default_headers=given)
+    ask(provider)
+    sent = server.seen[-1].headers
+    assert ("x-gateway" in sent) is own
+    assert ("openai-organization" in sent) is (own and kind is OpenAIProvider)
+    assert sent["x-given"] == "of-the-caller"
+    assert "token-0123456789" not in sent.values() or own
 
 
 def test_the_key_of_openai_stays_with_openai(ask: Ask, server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:

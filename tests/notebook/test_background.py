@@ -231,6 +231,7 @@ def test_an_interrupt_of_a_silent_one_that_is_awaited(nb: Kernel) -> None:
     assert awaiting.failed
     assert awaiting.stopped_after is not None
     assert awaiting.stopped_after < WITHIN
+    assert awaiting.traceback == "CancelledError: no longer awaited; the question goes on in the background"
     assert nb.value("x.done()") is False
 
 

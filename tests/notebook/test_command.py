@@ -123,7 +123,11 @@ def test_cost_tells_what_was_spent(nb: Kernel) -> None:
         ("%nbretry zzz", f"ConfigError: %nbretry knows no 'zzz'; known are {', '.join(SUBCOMMANDS)}"),
         ("%nbretry doctor goood", "ConfigError: there is no provider named 'goood'; did you mean 'good'?"),
         ("%nbretry doctor --now", "ConfigError: unrecognized arguments: --now"),
-        ("%nbretry doctor good --timeout soon", "ConfigError: --timeout: invalid float value: 'soon'"),
+        (
+            "%nbretry doctor good --timeout 0",
+            "ConfigError: --timeout: '0' is no time limit: write a number of seconds above 0",
+        ),
+        ("%nbretry reset GOOD", "ConfigError: there is no provider named 'GOOD'; did you mean 'good'?"),
         ("%nbretry reset goood", "ConfigError: there is no provider named 'goood'; did you mean 'good'?"),
         ("%nbretry cost much", "ConfigError: %nbretry cost takes no more words, and not 'much'"),
     ],
@@ -138,6 +142,7 @@ def test_help(nb: Kernel) -> None:
     told = nb.run("%nbretry").plain
     assert [line.split()[1] for line in told.splitlines()] == list(SUBCOMMANDS)
     assert told.splitlines()[0] in nb.run("%nbretry?").help
+    assert nb.run("%nbretry help").plain == nb.run("%nbretry --help").plain == told
 
 
 def test_unloading_takes_it_away(tmp_path: Path) -> None:

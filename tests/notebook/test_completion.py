@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import OP, TokenInfo
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from nbclient.util import run_sync
 from traitlets.config import Config
 
 from nbretry.notebook.completion import complete
+from nbretry.notebook.lines import LineQuestion
 from nbretry.notebook.suggestions import for_command_line, for_prompt, for_question_line
 from nbretry.options import MAGIC_OPTIONS
 from nbretry.session import default_session
@@ -353,6 +355,46 @@ def test_values_with_odd_classes_raise_nothing() -> None:
     found = for_prompt("{{ n", namespace)
     assert found is not None
     assert "name" in [one.text for one in found.suggestions]
+
+
+@pytest.mark.parametrize("cell", ["%%ask\n{{ ", "%%ask -o ", "%%ask --schema "])
+def test_lazy_values_are_not_woken(cell: str) -> None:
+    """A variable that loads at the first look at any of its attributes is not looked at by a Tab."""
+    woken: list[str] = []
+
+    class Lazy:
+        def __getattribute__(self, name: str) -> Any:
+            woken.append(name)
+            return object.__getattribute__(self, name)
+
+    class LazyDict(dict[str, Any]):
+        def __iter__(self) -> Iterator[str]:
+            woken.append("__iter__")
+            return super().__iter__()
+
+    variables = {"late": Lazy(), "table": LazyDict(type="object"), 7: "no name"}
+    lines = cell.split("\n")
+    found = complete(cell, len(lines) - 1, len(lines[-1]), variables)  # type: ignore[arg-type]  # as globals() can be
+    assert found is not None
+    assert "table" in [one.text for one in found.suggestions]
+    assert woken == []
+
+
+def test_a_long_question_on_one_line_is_read_at_once() -> None:
+    """A line of 240 kB with many question marks is taken as what it is in no time, as the shell does at each Enter."""
+    line = "%ask -p good " + "why? really " * 20_000
+    begun = time.monotonic()
+    assert LineQuestion.find([[token(line + ".")]]) is None
+    found = LineQuestion.find([[token(line + "?")]])
+    assert found is not None
+    assert found.transform([line + "?"])[0].startswith("get_ipython().run_line_magic('ask', '-p good why? really")
+    assert complete(" " * 100_000 + "x", 0, 100_001, {}) is None
+    assert time.monotonic() - begun < 10
+
+
+def token(line: str) -> TokenInfo:
+    """The first token of a line."""
+    return TokenInfo(OP, line[:1], (1, 0), (1, 1), line)
 
 
 def test_model_names_off_the_wire_are_plain() -> None:

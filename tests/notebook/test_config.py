@@ -108,6 +108,17 @@ def test_one_setting(nb: Kernel) -> None:
     assert nb.run("%nbretry config system 'Be quick.'").plain.startswith("system is Be quick. (%nbretry config)")
 
 
+def test_an_address_with_a_password(tmp_path: Path) -> None:
+    """What is wrong in a file is told with one setting, too, and a password in an address stays masked."""
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.nbretry.provider.lab]\nbase_url = 'ftp://me:b1d2f3h4j5@127.0.0.1/v1'\n"
+    )
+    with kernel(tmp_path) as nb:
+        ran = nb.run("%nbretry config idle")
+    assert "base_url is 'ftp://[secret]@127.0.0.1/v1'" in ran.plain
+    assert "b1d2f3h4j5" not in str(ran.messages)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -498,6 +498,17 @@ def test_excerpt(step: int) -> None:
     assert int(count.replace(",", "")) == len(text) - len(head) - len(tail)
 
 
+@pytest.mark.parametrize("step", [3, 7, 1000, 7_999, 9_000])
+def test_long_progress_bar(step: int) -> None:
+    """In whatever pieces a line comes that is written over and over, its last state alone is kept."""
+    text = "begin\n" + "".join(f"\rprogress {i}" for i in range(3_000)) + "\nend\n"
+    excerpt = Excerpt()
+    for start in range(0, len(text), step):
+        excerpt.append(text[start : start + step])
+        excerpt.text()  # looks, and changes nothing
+    assert excerpt.text() == "begin\nprogress 2999\nend\n"
+
+
 @pytest.mark.parametrize("offset", range(-30, 31, 6))
 def test_secret_where_a_text_is_cut(offset: int) -> None:
     """A key that lies across any of the places at which a text is cut leaves not one character of itself."""

@@ -54,6 +54,17 @@ def test_answer_is_kept(nb: Kernel) -> None:
     assert nb.value("(r, _answer.text, explained is _answer)") == (None, "The sky is **blue**.", True)
 
 
+def test_default_format_is_for_other_questions(nb: Kernel) -> None:
+    """An explanation is asked for also where questions are answered as JSON by default, unless an option says."""
+    nb.run("1 / 0")
+    nb.run("%nbretry config format json")
+    try:
+        fixed(nb)
+        assert "Answer with code only" in nb.run("%nbretry fix -p good -f code --dry-run").plain
+    finally:
+        nb.run("%nbretry config format markdown")
+
+
 @pytest.mark.parametrize(
     "cell",
     [
@@ -120,7 +131,10 @@ def test_what_is_no_failure(nb: Kernel) -> None:
     nb.run("print('run' + 'ning', flush=True)\nimport time\ntime.sleep(60)", interrupt_when=says("running"))
     nb.run("%%ask -p slow\nWhy?", interrupt_when=says("word3"))
     nb.run("%nbretry fix -p dead")
+    nb.run("%%ask -p good -f json --retries 0\nWhy?")
     assert "what is meant" in fixed(nb)
+    nb.run("_answer.json()  # by hand")
+    assert "by hand" in fixed(nb)
 
 
 def test_braces_and_secrets(nb: Kernel) -> None:

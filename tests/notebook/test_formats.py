@@ -228,7 +228,7 @@ def test_stop_in_the_second_asking(nb: Kernel, cell: str) -> None:
     """A stop while it is asked again stops all: nobody is asked a third time, and what there is is kept."""
     let_say(nb, "Sorry?", '{"half": ', pause=2)
     ran = nb.run(cell, interrupt_when=says("half"))
-    assert ran.failed
+    assert ran.raised
     assert "stopped; what there is of the answer is in _answer" in ran.traceback
     assert "Traceback" not in ran.traceback
     assert ran.stopped_after is not None
@@ -411,3 +411,15 @@ def test_terminal(tmp_path: Path) -> None:
     assert "no object and no array in it – asked again, 1 of 2" in ran.stderr
     assert "AnswerFormatError: the answer is no JSON: there is no object and no array in it" in ran.stdout + ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_comparison_has_no_default_format(nb: Kernel) -> None:
+    """As ``--compare`` and ``-f`` do not go together, a comparison is asked for no form that is set as the default."""
+    nb.run("one = says('{}')")
+    nb.run("%nbretry config format json")
+    try:
+        ran = nb.run("%%ask --compare says,says\nWhy?")
+        assert not ran.failed, ran.traceback
+    finally:
+        nb.run("%nbretry config format markdown")
+    assert nb.value("one.asked[-1]") == [{"role": "user", "content": "Why?"}]

@@ -125,6 +125,23 @@ def test_what_is_no_key_is_not_kept(nb: Kernel) -> None:
     assert nb.value("find_key('GROQ_API_KEY')") is None
 
 
+def test_an_interrupt_at_the_prompt(nb: Kernel) -> None:
+    """Stop while the key is asked for fails the cell in one line, and keeps nothing."""
+
+    class Stopper(Typist):
+        def _answer(self, message: dict[str, Any]) -> None:
+            nb.interrupt()
+
+    stopper = Stopper(nb, "")
+    try:
+        messages = stopper.run("%nbretry key groq")
+    finally:
+        stopper.close()
+    error = next(message["content"] for message in messages if message["msg_type"] == "error")
+    assert error["traceback"] == ["KeyboardInterrupt: stopped; no key was entered"]
+    assert nb.value("find_key('GROQ_API_KEY')") is None
+
+
 def test_where_nothing_can_be_typed(nb: Kernel) -> None:
     """Under nbclient and papermill, where there is no prompt, one line says what to do in its place."""
     assert nb.run("%nbretry key groq").traceback == (
@@ -141,6 +158,7 @@ def test_where_nothing_can_be_typed(nb: Kernel) -> None:
         ("key echo", "echo has no variable with a key"),
         ("key groq --save --forget", "--save and --forget do not go together"),
         ("key groq --keep", "unrecognized arguments: --keep"),
+        ("key groq a1b2c3d4-test", "a key is written into no cell: %nbretry key groq asks for it"),
     ],
 )
 def test_mistakes(nb: Kernel, line: str, message: str) -> None:

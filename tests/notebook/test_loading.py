@@ -255,3 +255,25 @@ def test_unloading_before_anything_was_asked(tmp_path: Path) -> None:
         assert nb.run("_answer").markdown == "An answer."
         nb.run("%unload_ext nbretry")
         assert "not found" in nb.run("%ask -p own Why?").printed
+
+
+OURS = """
+def ours():
+    callbacks = get_ipython().events.callbacks
+    return [f.__qualname__ for event in callbacks for f in callbacks[event] if f.__module__.startswith("nbretry")]
+"""
+
+
+def test_unloading_after_a_question_in_the_background(tmp_path: Path, providers: str) -> None:
+    """One that still runs goes on to its end after ``%unload_ext``, and then no hook of ours is left in the shell."""
+    with kernel(tmp_path, "%load_ext nbretry", providers, OURS) as nb:
+        asked = nb.run("%%ask --background -p steady\nCount.")
+        nb.run("%unload_ext nbretry")
+        nb.run("answer = _background[-1].result()")
+        assert asked.markdown == nb.value("answer.text")
+        wait_until(nb, "ours() == []")
+        nb.run("%load_ext nbretry")
+        nb.run("%%ask --background -p good\nWhy?")
+        nb.run("_background[-1].result()")
+        nb.run("%unload_ext nbretry")
+        assert nb.value("ours()") == []

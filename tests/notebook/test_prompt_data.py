@@ -77,7 +77,7 @@ SLIPS = {
 def test_slips(nb: Kernel, cell: str) -> None:
     """A slip fails the cell in one line, without a traceback; nobody is asked."""
     ran = nb.run(cell)
-    assert ran.failed
+    assert ran.raised
     assert ran.traceback == SLIPS[cell]
     assert nb.value("Book.opened") == 0
 

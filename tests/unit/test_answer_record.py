@@ -35,6 +35,7 @@ from nbretry.events import (
     from_json,
     to_json,
 )
+from nbretry.renderers.answer import answer_bundle
 from nbretry.types import Usage
 
 PROTOCOLS = range(2, 6)
@@ -300,6 +301,11 @@ def with_attempt(**changes: Any) -> dict[str, Any]:
         (with_attempt(next_step="jump"), "'next_step' is 'jump', and should be one of retry, fallback, continue, stop"),
         (with_attempt(contributed="yes"), "'contributed' is 'yes', and should be true or false"),
         (with_attempt(price=[1.0]), "'price' is [1.0], and should be a list of two numbers"),
+        (with_attempt(price=[1.0, -2.0]), "'price' is [1.0, -2.0], and should be a list of numbers of 0 or more"),
+        (with_attempt(price=[True, 2.0]), "'price' is [True, 2.0], and should be a list of numbers of 0 or more"),
+        (changed(started_at=float("nan")), "'started_at' is nan, and should be a number"),
+        (changed(duration=10**400), "'duration' is 1000000000000000"),
+        (with_attempt(usage={"completion_tokens": float("inf")}), "'completion_tokens' is inf, and should be a number"),
         (with_attempt(usage={"tokens": 3}), "no record of an attempt, 'usage': it has 'tokens'"),
         (
             with_attempt(exception={"type": 1}),
@@ -314,6 +320,14 @@ def test_what_is_no_record_is_refused(record: Any, complaint: str) -> None:
         Answer.from_dict(record)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_half_a_character_of_a_record_is_replaced() -> None:
+    """A record with half a character, which JSON can hold, gives an answer that can be shown and saved."""
+    record = json.loads('{"state": "completed", "text": "a\\ud800", "providers": []}')
+    answer = Answer.from_dict(record)
+    assert answer.text == "a?"
+    json.dumps(answer_bundle(answer), ensure_ascii=False).encode()
 
 
 json_values = st.recursive(

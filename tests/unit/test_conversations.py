@@ -665,3 +665,14 @@ def test_long_question_is_cut() -> None:
     for shown in (conversation_text(conversation), conversation_html(conversation)):
         assert "x … (200,000 more characters)" in shown
         assert len(shown) < 10_000
+
+
+def test_half_a_character_can_be_shown() -> None:
+    """A conversation in which there is half a character, as of a file's odd name, can be listed and shown."""
+    turn = Turn("a\ud800b", "c\udfffd", provider="\ud800", system="\ud800")
+    conversation = Conversation("main")
+    conversation.replace([turn])
+    shown = history_text([conversation]), history_html([conversation]), repr(turn)
+    for text in (*shown, conversation_text(conversation), conversation_html(conversation)):
+        assert "a?b" in text
+        text.encode()

@@ -213,3 +213,20 @@ def test_long_answers_take_no_long_time(piece: str) -> None:
     with contextlib.suppress(AnswerFormatError):
         json_of(text)
     assert time.perf_counter() - begun < 20
+
+
+def test_thoughts_do_not_count() -> None:
+    """What a model has thought aloud before its answer is neither its code nor its JSON."""
+    block = "```python\nwrong\n```"
+    thought = f'<think>\nPerhaps {{"a": 1}} or\n{block}\n</think>\n\n'
+    assert json_of(f'{thought}{{"a": 2}}') == {"a": 2}
+    assert code_of(f"{thought}```python\nright\n```") == "right"
+    assert code_of(f"{thought}    x = 1\n") == "    x = 1"
+    with pytest.raises(AnswerFormatError, match=r"\(line 8, column 9\)"):
+        json_of(f'{thought}{{"a": 1,}}')
+    for answer in (thought, thought.partition("</think>")[0]):
+        assert code_of(answer) == ""
+        with pytest.raises(AnswerFormatError):
+            json_of(answer)
+    assert code_of("x = '<think>a</think>'") == "x = '<think>a</think>'"
+    assert json_of('{"a": "<think>b</think>"}') == {"a": "<think>b</think>"}

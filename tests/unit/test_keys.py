@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from nbretry.doctor import examine
 from nbretry.errors import AuthenticationError, ConfigError
 from nbretry.keys import FoundKey, enter_key, find_key, forget_key, save_key
 from nbretry.notebook.key_search import keys_in
-from nbretry.providers import OpenAIProvider
+from nbretry.providers import AnthropicProvider, OpenAIProvider
 from nbretry.providers.presets import PRESETS, provider_from_preset
 from nbretry.redaction import mask
 from nbretry.renderers.doctor import doctor_text
@@ -98,6 +99,28 @@ def test_empty_values_do_not_count(project: Path, memory: MemoryKeyring, monkeyp
     assert find_key(VARIABLE, ask_keyring=True) is None
     memory.passwords["nbretry", VARIABLE] = KEY
     assert value(ask_keyring=True) == KEY
+
+
+@pytest.mark.parametrize("provider", [OpenAIProvider, AnthropicProvider])
+@pytest.mark.parametrize("broken", ["a1b2c3d4\ne5f6g7h8", "\u2018a1b2c3d4e5f6\u2019"])
+def test_a_key_that_no_request_can_hold(
+    project: Path, monkeypatch: pytest.MonkeyPatch, provider: type[OpenAIProvider | AnthropicProvider], broken: str
+) -> None:
+    """It is refused before an HTTP library quotes it in an exception, and asking again would not help."""
+    monkeypatch.setenv(VARIABLE, broken)
+    with pytest.raises(AuthenticationError, match=r"^the key has a line break or a letter in it ") as caught:
+        list(provider(base_url="http://127.0.0.1:9", model="m", key_variable=VARIABLE).stream_chunks("m", QUESTION))
+    assert "a1b2c3d4" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_space_around_a_key(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line break or a space around a key, as a file's end leaves it, is no part of it."""
+    monkeypatch.setenv(VARIABLE, f" {KEY}\r\n")
+    assert value() == KEY
+    monkeypatch.delenv(VARIABLE)
+    (project / ".env").write_text(f'{VARIABLE}="{KEY} "\n')
+    assert value() == KEY
+    assert OpenAIProvider(api_key=f"{KEY}\n")._key(None, "https://api.openai.com/v1") == KEY
 
 
 def test_a_key_is_shown_nowhere(project: Path) -> None:
@@ -336,6 +359,8 @@ def test_the_doctor_says_where_the_key_is(
         ('x = "sk-abcdefghijklmnopqrs1"', "", "sk-abcdefghijklmnopqrs1"),
         ("%%ask\nIs sk-abcdefghijklmnopqrs1 a key?", "", "sk-abcdefghijklmnopqrs1"),
         ('engine = connect("postgres://me:hunter2222@db/x")', "", "me:hunter2222"),
+        ('headers = {"x-api-key": "abcd1234efgh"}', "x-api-key", "abcd1234efgh"),
+        ("%%writefile .env\nOPENAI_API_KEY=abcd1234efgh\n", "OPENAI_API_KEY", "abcd1234efgh"),
     ],
 )
 def test_cells_with_a_key(cell: str, name: str, key: str) -> None:
@@ -375,6 +400,18 @@ def test_cells_with_a_key(cell: str, name: str, key: str) -> None:
         'keywords = "a1 b2 c3 d4 e5 f6 g7 h8"',
         'monkey = "abcdefgh1234567890abc"',
         'x = "sk-learn-is-a-package"',
+        'x = "sk-2024-01-01-report-final"',
+        'x = "fw-version-2-13-9-beta-release"',
+        'key = "customer_id_2024_total"',
+        's3_key = "data/2024/january/sales.parquet"',
+        'key = "2024-01-01T00:00:00Z"',
+        'cache_key = "v1-embedding-openai-3-small"',
+        '{"token": "distilbert-base-uncased-v2"}',
+        'public_key = "ssh-rsa-AAAAB3NzaC1yc2E1234"',
+        'df.rename(columns={"password": "password"})',
+        'client = OpenAI(base_url="http://localhost:1234/v1", api_key="lm-studio")',
+        'client = OpenAI(base_url="http://localhost:8080/v1", api_key="sk-no-key-required")',
+        'url = "https://x.example/?key=abc123"',
         "%env",
         "%env OPENAI_API_KEY",
         "%nbretry key openai",

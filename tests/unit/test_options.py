@@ -162,7 +162,7 @@ MISTAKES = {
     "-o class": "-o/--into: 'class' cannot name a variable: write letters, digits and '_'",
     "-o a.b": "-o/--into: 'a.b' cannot name a variable: write letters, digits and '_'",
     "-p a,,b": "-p/--providers: 'a,,b' is no list of providers: write their names with commas between",
-    "-p a, b": "-p/--providers: 'a,' is no list of providers: write their names with commas between",
+    "-p a, b": "-p/--providers: 'a,' is no list of providers: write their names with commas between, and no spaces",
     "-p ''": "-p/--providers: '' is no list of providers: write their names with commas between",
     "-s 'Be brief": "-s: the quote in 'Be is not closed",
     "--raw=yes": "--raw takes no value, and not 'yes'",

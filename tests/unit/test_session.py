@@ -103,6 +103,7 @@ def test_unknown_name_is_told_with_the_nearest(session: Session, word: str, mess
 def test_nearest() -> None:
     """The nearest word is named where one is near."""
     assert nearest("temprature", ["temperature", "model"]) == "; did you mean 'temperature'?"
+    assert nearest("OPENAI", ["openai", "model"]) == "; did you mean 'openai'?"
     assert nearest("xyz", ["temperature", "model"]) == "; known are temperature, model"
 
 

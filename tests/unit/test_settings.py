@@ -217,6 +217,8 @@ def test_every_setting_in_every_layer(key: str) -> None:
         ("provider.lab.base_ulr = 'x'", "provider.lab: there is no 'base_ulr'; did you mean 'base_url'?"),
         ("provider.lab.base_url = 'x'", "provider.lab: base_url is 'x', and should be as http://gpu-server:8000/v1"),
         ("provider.lab.base_url = 'http://['", "provider.lab: base_url is 'http://[', and should be as http://"),
+        ("provider.lab.base_url = 'http://a b/v1'", "provider.lab: base_url is 'http://a b/v1', and should be as http"),
+        ("provider.'a\\u001b[31m'.kind = 'openai'".replace("'", '"'), "provider.a\\x1b[31m: "),
         ("provider.lab.base_url = ''", "provider.lab: base_url is '', and should be text"),
         ("provider.'a b'.kind = 'openai'", "provider.a b: 'a b' cannot name a provider: use letters, digits, "),
         ("provider.local.kind = 'openai'", "provider.local: this is the model on this machine: choose another name"),
@@ -232,6 +234,26 @@ def test_every_setting_in_every_layer(key: str) -> None:
         (
             "provider.lab.base_url = 'http://x'\nprovider.lab.key_variable = 'OPENAI_API_KEY'",
             "provider.lab: a project may not send the key of openai elsewhere: name another variable",
+        ),
+        (
+            "provider.lab.base_url = 'http://x'\nprovider.lab.key_variable = 'openai_api_key'",
+            "provider.lab: a project may not send the key of openai elsewhere: name another variable",
+        ),
+        (
+            "provider.groq.key_variable = 'OPENAI_API_KEY'",
+            "provider.groq: a project may not send the key of openai elsewhere: name another variable",
+        ),
+        (
+            "provider.lab.kind = 'openai'\nprovider.lab.key_variable = 'ANTHROPIC_API_KEY'",
+            "provider.lab: a project may not send the key of anthropic elsewhere: name another variable",
+        ),
+        (
+            "provider.lab.base_url = 'http://x'\nprovider.lab.key_variable = 'GITHUB_TOKEN'",
+            "provider.lab: a project may have only a key sent that is meant for nbretry: call its variable ",
+        ),
+        (
+            "provider.OpenAI.base_url = 'http://x'",
+            "provider.OpenAI: the service is called openai: write provider.openai",
         ),
     ],
 )
@@ -271,6 +293,13 @@ def test_files_that_cannot_be_read(home: Path) -> None:
     assert Settings({}).get("system").is_default
     project_file("x = " + "[" * 9999 + "]" * 9999 + "\n[tool.nbretry]")
     assert mistake(Settings({})).startswith("pyproject.toml is nested too deep")
+
+
+def test_a_number_that_is_too_long() -> None:
+    """A number of thousands of digits, which the reader of TOML refuses in its own way, is told in one line."""
+    project_file(f"[tool.nbretry]\nidle = {'9' * 5000}\n")
+    assert mistake(Settings({})).startswith("pyproject.toml: this is no TOML: ")
+    assert "idle" in Settings({}).readable()
 
 
 def test_what_an_editor_leaves_around_a_file(home: Path) -> None:
@@ -547,6 +576,7 @@ def test_described_providers(home: Path) -> None:
         "[tool.nbretry.provider.groq]\nmodel = 'other'\n"
         "[tool.nbretry.provider.mini]\nkind = 'openai'\nbase_url = 'https://api.openai.com/v1'\n"
         "key_variable = 'OPENAI_API_KEY'\n"
+        "[tool.nbretry.provider.gpu]\nbase_url = 'http://gpu/v1'\nkey_variable = 'NBRETRY_GPU_KEY'\n"
     )
     user_file(home, "[provider.proxy]\nbase_url = 'https://proxy.example/v1'\nkey_variable = 'OPENAI_API_KEY'\n")
     session = Session()
@@ -563,10 +593,15 @@ def test_described_providers(home: Path) -> None:
     assert (claude.name, claude.default_model, claude.base_url) == ("claude", "small", "https://api.anthropic.com")
     assert (groq.name, groq.default_model, groq.base_url) == ("groq", "other", "https://api.groq.com/openai/v1")
     assert session.provider("proxy").base_url == "https://proxy.example/v1"
-    for name, variable in (("claude", "MY_KEY"), ("groq", "GROQ_API_KEY"), ("mini", "OPENAI_API_KEY")):
+    for name, variable in (
+        ("claude", "MY_KEY"),
+        ("groq", "GROQ_API_KEY"),
+        ("mini", "OPENAI_API_KEY"),
+        ("gpu", "NBRETRY_GPU_KEY"),
+    ):
         with pytest.raises(AuthenticationError, match=f"^{variable} is not set: "):
             list(session.provider(name).stream_chunks("", [{"role": "user", "content": "x"}]))
-    assert session.names()[:5] == ["lab", "claude", "groq", "mini", "proxy"]
+    assert session.names()[:5] == ["lab", "claude", "groq", "mini", "gpu"]
 
 
 def test_described_providers_are_asked_by_default(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

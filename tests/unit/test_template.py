@@ -253,6 +253,16 @@ def test_slips_are_told_in_one_line(prompt: str) -> None:
     assert caught.value.__context__ is None, "nothing else is shown with it"
 
 
+@pytest.mark.parametrize("name", ["input", "id", "type"])
+def test_a_name_of_python_by_itself_is_somebodys_template(name: str) -> None:
+    """``{{ input }}`` of a template is not taken for Python's function, unless the notebook has that name."""
+    with pytest.raises(ConfigError) as caught:
+        fill(f"Say {{{{ {name} }}}}.", {"mine": 1})
+    assert str(caught.value) == f"{{{{ {name} }}}}: there is no variable {name!r}; known are mine{RAW}"
+    assert fill(f"Say {{{{ {name} }}}}.", {name: "this"}) == "Say this."
+    assert fill("{{ len(mine) }}", {"mine": "abc"}) == "3"
+
+
 def test_await_is_told() -> None:
     """What can only be evaluated in a cell says so, with the way out."""
     with pytest.raises(ConfigError, match=r"^\{\{ await f\(\) \}\} cannot be evaluated: SyntaxError: 'await' outside"):

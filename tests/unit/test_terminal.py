@@ -146,7 +146,8 @@ def test_links_are_written_out() -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["a", "# b\n", "\n", "\n\n", "```\n", "- c\n", "> d\n", "    e\n", "|x|\n|-|\n"]), max_size=30
+        st.sampled_from(["a", "# b\n", "\n", "\n\n", "```\n", "- c\n", "> d\n", "    e\n", "|x|\n|-|\n", "\u2028"]),
+        max_size=30,
     )
 )
 def test_blocks_are_parted_without_loss(pieces: list[str]) -> None:
@@ -155,3 +156,9 @@ def test_blocks_are_parted_without_loss(pieces: list[str]) -> None:
     finished, growing = finished_blocks(text)
     assert finished + growing == text
     assert finished_blocks(text + "\n\nmore\n\nand more")[0].startswith(finished)
+
+
+def test_line_separator_ends_no_block() -> None:
+    """A U+2028, which is no line of Markdown, does not cut a finished block in two."""
+    code = "```\na\u2028b\u2028c\n\nd\n```\n"
+    assert finished_blocks(f"{code}\nmore") == (f"{code}\n", "more")

@@ -142,6 +142,7 @@ def test_data_that_is_no_json() -> None:
     assert str(as_content(loop)).startswith("[1, <Recursion on list")
     assert as_content({"x": {1, 2}, "o": Ellipsis}) == "{'x': {1, 2}, 'o': Ellipsis}"
     assert as_content([math.nan]) == "[NaN]"
+    assert as_content({1: "int", "1": "text"}) == "{1: 'int', '1': 'text'}", "no value is lost"
 
 
 def test_pandas_frame() -> None:
@@ -244,6 +245,13 @@ def test_large_arrays_are_cut() -> None:
     assert text.startswith("NumPy array of the shape (1000, 1000), int64:\n[[")
     assert "..." in text
     assert len(text) < 5000
+
+
+def test_masked_arrays() -> None:
+    """What is masked in an array is neither shown nor warned about."""
+    array = np.ma.array([1.5, 2.5], mask=[True, False])
+    assert as_content(array) == "NumPy array of the shape (2,), float64: [-- 2.5]"
+    assert len(str(as_content(np.ma.zeros((1000, 1000))))) < 5000
 
 
 def test_exceptions() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nbretry.definitions import definition_of
 from nbretry.errors import ConfigError, nearest
 from nbretry.notebook.commands.showing import Output
+from nbretry.redaction import mask
 from nbretry.renderers.settings import setting_line, settings_html, settings_text
 from nbretry.session import default_session
 
@@ -46,7 +47,7 @@ def run(shell: InteractiveShell, words: Sequence[str]) -> None:
 def _show(output: Output, keys: Sequence[str]) -> None:
     session = default_session()
     lines = [setting_line(session.changed_here(session.settings.readable()[key])) for key in keys]
-    output.show_line("\n".join([*lines, *session.settings.errors()]))
+    output.show_line("\n".join([*lines, *map(mask, session.settings.errors())]))
 
 
 def _show_all(output: Output) -> None:

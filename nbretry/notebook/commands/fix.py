@@ -44,7 +44,9 @@ def run(shell: InteractiveShell, words: Sequence[str]) -> None:
         raise ConfigError("there is nothing to fix: no cell of this notebook has failed")
     # What stands in a traceback may look like {{ name }}, and is never to be looked up.
     question = replace(asked.question, prompt=_prompt(failure, str(asked.question.prompt)))
-    answer_prepared(shell, prepare(shell, replace(asked, question=question, raw=True), shell.user_ns))
+    # An explanation is asked for, whatever other questions are answered with by default.
+    asked = replace(asked, question=question, raw=True, format=asked.format or "markdown")
+    answer_prepared(shell, prepare(shell, asked, shell.user_ns))
 
 
 def _prompt(failure: Failure, question: str) -> str:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from nbretry.errors import ConfigError, nearest
 from nbretry.keys import ENTERED, KEYRING, enter_key, find_key, forget_key, save_key
+from nbretry.notebook.awaiting import Stopped
 from nbretry.notebook.commands.showing import Output, WordParser
 from nbretry.providers.probe import key_variable_of
+from nbretry.redaction import remember_secret
 from nbretry.session import default_session
 
 if TYPE_CHECKING:
@@ -25,11 +27,16 @@ def run(shell: InteractiveShell, words: Sequence[str]) -> None:
     """Ask for a key and keep it, or forget it."""
     parser = WordParser()
     parser.add_argument("name", nargs="?")
+    parser.add_argument("others", nargs="*")
     parser.add_argument("--save", action="store_true")
     parser.add_argument("--forget", action="store_true")
     parsed = parser.parse_args(words)
     if parsed.name is None:
         raise ConfigError("whose key? write a provider or a variable, as %nbretry key openai")
+    if parsed.others:
+        for word in parsed.others:
+            remember_secret(word)  # it may be the key
+        raise ConfigError(f"a key is written into no cell: %nbretry key {parsed.name} asks for it")
     if parsed.save and parsed.forget:
         raise ConfigError("--save and --forget do not go together")
     variable = _variable_of(parsed.name)
@@ -37,7 +44,13 @@ def run(shell: InteractiveShell, words: Sequence[str]) -> None:
     if parsed.forget:
         output.show_line(_forgotten(variable))
         return
-    enter_key(variable, _ask(variable))
+    try:
+        typed = _ask(variable)
+    except KeyboardInterrupt:
+        typed = None  # raised below, outside, so that no chain of exceptions is shown with it
+    if typed is None:
+        raise Stopped("stopped; no key was entered")
+    enter_key(variable, typed)
     if not parsed.save:
         output.show_line(f"{variable} is kept for this process")
         return

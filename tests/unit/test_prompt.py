@@ -1,0 +1,28 @@
+"""From what a user typed to the messages that are sent."""
+
+from __future__ import annotations
+
+import json
+
+from nbretry.prompt import build_messages
+
+
+def test_half_characters() -> None:
+    """Lone surrogates, which nothing can send, do not reach a provider; two that are one character become it."""
+    history = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Be\ud83dcause"}]
+    image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    messages = build_messages([{"type": "text", "text": "a\udc80b"}, image], "\ud83d\ude00", history)
+    assert messages == [
+        {"role": "system", "content": "\N{GRINNING FACE}"},
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "content": "Be\ufffdcause"},
+        {"role": "user", "content": [{"type": "text", "text": "a\ufffdb"}, image]},
+    ]
+    assert json.dumps(messages, ensure_ascii=False).encode()
+    assert history[1]["content"] == "Be\ud83dcause", "what was handed in is not changed"
+
+
+def test_other_content_is_sent_as_it_is() -> None:
+    """A message without text, as one that calls a tool, stays as it was."""
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    assert build_messages("مرحبا 😀", None, [called])[0] == called
