@@ -22,42 +22,26 @@ from nbretry.clock import SYSTEM_CLOCK, Clock
 from nbretry.conversations import Conversations
 from nbretry.deadlines import Deadlines
 from nbretry.definitions import SETTINGS, ProviderTable, Setting
-from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, failure_text, nearest
-from nbretry.events import Event, RunCancelled
+from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
+from nbretry.events import Event
 from nbretry.keys import find_key
-from nbretry.policy import OnBreak, RetryPolicy
+from nbretry.policy import RetryPolicy
 from nbretry.prices import PriceTable
 from nbretry.prompt import build_messages
 from nbretry.providers.base import NamedProvider, provider_name
-from nbretry.providers.bridge import cancellation
 from nbretry.providers.budget import Budget
 from nbretry.providers.health import Cooldown, Health, ProviderHealth
 from nbretry.providers.presets import PRESETS, provider_from_preset, provider_from_table
 from nbretry.providers.retry_provider import RetryProvider
+from nbretry.question import Question
 from nbretry.runlog import RunLog
+from nbretry.running import Paint, PaintColumn, drive, nobody_answered
 from nbretry.settings import IN_SESSION, Settings
-from nbretry.types import Content, Message, Messages, ProviderType
+from nbretry.types import Messages, ProviderType
 
-__all__ = [
-    "ENTRY_POINT_GROUP",
-    "Paint",
-    "PaintColumn",
-    "Question",
-    "Session",
-    "default_session",
-    "drive",
-    "first_answered",
-    "register",
-]
+__all__ = ["ENTRY_POINT_GROUP", "Question", "Session", "default_session", "register"]
 
 ENTRY_POINT_GROUP = "nbretry.providers"
-
-Paint = Callable[[Event, Answer], None]
-"""A renderer: it is handed each event with the answer after it."""
-
-PaintColumn = Callable[[int, Event, Answer], None]
-"""A renderer of several answers: it is handed the number of the answer, from 0, before each event."""
-
 
 _ANSWERS_KEPT = 50
 
@@ -65,51 +49,6 @@ _BUDGET_LIMIT = "session.budget.limit"
 
 _OF_A_QUESTION = ("system", "temperature", "max_tokens", "on_break", "hedge_after", "retries", "max_cost")
 """Settings that a question has under the same name, where None is for the session's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a user asks, and how.
-
-    Attributes:
-        prompt: the text, or parts as in `nbretry.types.Content`.
-        providers: whom to ask in this order, by name or as objects; None for the session's own order.
-        model: name of the model; empty for each provider's default.
-        system: a system prompt.
-        temperature: 0 for the same answer each time, larger for more varied ones; None for the provider's default.
-        max_tokens: the longest answer in tokens; None for the provider's default.
-        on_break: what follows a stream that dies after content; None for the session's own: ``restart``.
-        hedge_after: seconds without content, or a quantile as ``"p90"``, after which the next provider is asked beside;
-            None for the session's own.
-        deadlines: limits of each attempt; where there is none, the session's own count.
-        retries: how often one provider is asked again before the next; None for the session's own.
-        max_cost: US dollars that this question may cost; what is left of the session's own limit holds as well.
-        history: messages of the conversation before this question.
-        response_format: a form that the answer must have, as OpenAI's protocol has it, for providers that keep one.
-    """
-
-    prompt: Content
-    providers: Sequence[ProviderType | str] | None = None
-    model: str = ""
-    system: str | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-    on_break: OnBreak | None = None
-    hedge_after: float | str | None = None
-    deadlines: Deadlines = Deadlines()  # noqa: RUF009 (frozen)
-    retries: int | None = None
-    max_cost: float | None = None
-    history: Sequence[Message] = ()
-    response_format: dict[str, Any] | None = None
-
-    def options(self) -> dict[str, Any]:
-        """The options that go to the provider: those that were given."""
-        given = {
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-            "preferred_response_format": self.response_format,
-        }
-        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass
@@ -371,7 +310,7 @@ class Session:
             broken.result()
         if not any(answer.state == "completed" for answer in answers):
             names = [one if isinstance(one, str) else provider_name(one) for one in providers]
-            raise _nobody_answered(names, answers)
+            raise nobody_answered(names, answers)
         return answers
 
     @property
@@ -456,63 +395,6 @@ class Session:
         if name in PRESETS:
             return provider_from_preset(name)
         raise ConfigError(f"there is no provider named {name!r}{nearest(name, self.names())}")
-
-
-async def drive(events: AsyncGenerator[Event, None], paint: Paint, keep: Callable[[Answer], None]) -> Answer:
-    """Run a question to its end: fold each event and paint it.
-
-    Args:
-        events: of one run.
-        paint: is handed each event with the answer after it.
-        keep: is handed the answer at the end, however it ended.
-
-    Raises:
-        RetryProviderError: nobody answered; ``.answer`` has what there was.
-        asyncio.CancelledError: the run was stopped; `RunCancelled` was painted.
-    """
-    answer = Answer()
-    begun = SYSTEM_CLOCK.monotonic()
-    cancelled = cancellation()
-    try:
-        async with aclosing(events):
-            async for event in events:
-                answer = answer.apply(event)
-                paint(event, answer)
-                if cancelled():  # and the provider goes on all the same
-                    raise asyncio.CancelledError
-    except RetryProviderError as error:
-        error.answer = answer
-        raise
-    except BaseException:
-        if answer.state == "running":
-            stopped = RunCancelled(SYSTEM_CLOCK.monotonic() - begun)
-            answer = answer.apply(stopped)
-            paint(stopped, answer)
-        raise
-    finally:
-        keep(answer)
-    return answer
-
-
-def first_answered(answers: Sequence[Answer]) -> Answer:
-    """Of the answers of a comparison the first whole one; without one the first that has text, or else the first."""
-    whole = [answer for answer in answers if answer.state == "completed"]
-    return [*whole, *(answer for answer in answers if answer.text), *answers][0]
-
-
-def _nobody_answered(names: Sequence[str], answers: Sequence[Answer]) -> RetryProviderError:
-    """What a comparison fails with: of each its last exception."""
-    failures: list[tuple[str, BaseException]] = []
-    for name, answer in zip(names, answers, strict=True):
-        failed = [attempt for attempt in answer.attempts if attempt.state == "failed"] or answer.attempts
-        exception = failed[-1].exception if failed else None
-        failures.append((name, exception or asyncio.CancelledError("it stopped by itself")))
-    return RetryProviderError(
-        failure_text("every provider failed", failures),
-        attempts=[attempt for answer in answers for attempt in answer.attempts],
-        exceptions=dict(failures),
-        answer=first_answered(answers),
-    )
 
 
 def _may_be_asked(table: ProviderTable) -> bool:

@@ -25,24 +25,16 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """What ``%load_ext nbretry`` does: register ``%%ask``, ``%ask`` and ``%nbretry``."""
     from nbretry.notebook import cells, command, completion, key_warning, magic, warming
 
-    magic.register(shell)
-    command.register(shell)
-    cells.install(shell)
-    completion.register(shell)
-    key_warning.register(shell)
-    warming.register(shell)
+    for part in (magic, command, cells, completion, key_warning, warming):
+        part.register(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> Any:
     """What ``%unload_ext nbretry`` does: take ``%%ask``, ``%ask`` and ``%nbretry`` away again."""
     from nbretry.notebook import cells, command, completion, key_warning, magic, warming
 
-    magic.unregister(shell)
-    command.unregister(shell)
-    cells.uninstall(shell)
-    completion.unregister(shell)
-    key_warning.unregister(shell)
-    warming.unregister(shell)
+    for part in (magic, command, cells, completion, key_warning, warming):
+        part.unregister(shell)
     late_outputs = sys.modules.get("nbretry.notebook.late_outputs")
     if late_outputs is not None:  # a question has been asked in the background, which may go on
         late_outputs.CellWatch.retire(shell)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from nbretry.answer import Answer
 from nbretry.notebook import awaiting
-from nbretry.notebook.asking import STOPPED, Prepared, ask_in_shell, prepare, was_shown
+from nbretry.notebook.answers import was_shown
+from nbretry.notebook.asking import STOPPED, ask_in_shell
 from nbretry.notebook.comparing import COMPARISON_STOPPED, Comparison, compare_in_shell, display_comparison
 from nbretry.notebook.output import display_answer
+from nbretry.notebook.preparing import Prepared, prepare
 from nbretry.options import Asked, parse_magic_line
 
 if TYPE_CHECKING:

@@ -1,17 +1,29 @@
-"""The answers that a user's variables hold: how they are shown where they are a cell's value."""
+"""The answers in a user's variables, and how they are shown where they are a cell's value."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from nbretry.answer import Answer
-from nbretry.notebook.asking import forget_shown
 from nbretry.renderers.answer import answers_html, answers_text
+from nbretry.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Answers", "show_in"]
+__all__ = [
+    "ANSWERS_VARIABLE",
+    "ANSWER_VARIABLE",
+    "Answers",
+    "forget_shown",
+    "keep_in_shell",
+    "remember_shown",
+    "show_in",
+    "was_shown",
+]
+
+ANSWER_VARIABLE = "_answer"
+ANSWERS_VARIABLE = "_answers"
 
 
 class Answers(list[Answer]):
@@ -32,6 +44,40 @@ class Answers(list[Answer]):
         return {"text/html": answers_html(self), "text/plain": answers_text(self)}
 
 
+def keep_in_shell(shell: InteractiveShell, answer: Answer, into: str | None = None) -> None:
+    """Put an answer into the user's variables.
+
+    Args:
+        shell: the user's.
+        answer: becomes ``_answer``, and the last of ``_answers``.
+        into: another variable for it.
+    """
+    shell.user_ns[ANSWER_VARIABLE] = answer
+    shell.user_ns[ANSWERS_VARIABLE] = Answers(default_session().answers)
+    if into:
+        shell.user_ns[into] = answer
+    show_in(shell)
+
+
+_shown: list[object] = []
+"""What the running cell has shown while it came, so that it is not shown again as the cell's value."""
+
+
+def remember_shown(value: object) -> None:
+    """The running cell has shown this answer or comparison."""
+    _shown.append(value)
+
+
+def was_shown(value: object) -> bool:
+    """Whether the running cell has shown this answer or comparison already."""
+    return any(value is shown for shown in _shown)
+
+
+def forget_shown() -> None:
+    """A new cell runs, in which nothing has been shown."""
+    _shown.clear()
+
+
 def show_in(shell: InteractiveShell) -> None:
     """Let an answer that is a cell's value be shown as its own cell showed it, and in that cell not twice.
 
@@ -44,9 +90,10 @@ def show_in(shell: InteractiveShell) -> None:
         return
 
     def show(answer: Answer) -> None:
-        from nbretry.notebook.answering import show_answer
+        if not was_shown(answer):
+            from nbretry.notebook.output import display_answer
 
-        show_answer(shell, answer)
+            display_answer(shell, answer)
 
     shell.display_formatter.ipython_display_formatter.for_type(Answer, show)
     shell.events.register("pre_run_cell", _begin_cell)

@@ -5,43 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nbretry.answer import Answer
 from nbretry.deadlines import Deadlines
 from nbretry.events import Event
+from nbretry.notebook.answers import ANSWER_VARIABLE, keep_in_shell, remember_shown
 from nbretry.notebook.awaiting import wakeful_loop
+from nbretry.notebook.preparing import Prepared
 from nbretry.options import Asked
 from nbretry.policy import OnBreak
-from nbretry.session import Paint, Question, default_session
-from nbretry.types import Content, Format, ProviderType
+from nbretry.running import Paint
+from nbretry.session import Question, default_session
+from nbretry.types import Format, ProviderType
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nbretry.conversations import Conversation
-    from nbretry.formats import Schema
+__all__ = ["STOPPED", "ask", "ask_in_shell", "ask_prepared", "renderer"]
 
-__all__ = [
-    "ANSWERS_VARIABLE",
-    "ANSWER_VARIABLE",
-    "STOPPED",
-    "Prepared",
-    "ask",
-    "ask_in_shell",
-    "ask_prepared",
-    "forget_shown",
-    "keep_in_shell",
-    "prepare",
-    "remember_shown",
-    "renderer",
-    "was_shown",
-]
-
-ANSWER_VARIABLE = "_answer"
-ANSWERS_VARIABLE = "_answers"
 STOPPED = f"stopped; what there is of the answer is in {ANSWER_VARIABLE}"
 
 
@@ -98,73 +82,6 @@ async def ask(
     prepared = Prepared(Asked(question), question)
     answer: Answer = await ask_in_shell(_running_shell(), prepared)
     return answer
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What a cell asks, once everything that it takes from the notebook has been looked up.
-
-    Attributes:
-        asked: the options as they were typed.
-        question: what is asked.
-        conversation: what the question and its answer become part of.
-        schema: the form that JSON must have.
-    """
-
-    asked: Asked
-    question: Question
-    conversation: Conversation | None = None
-    schema: Schema | None = None
-
-
-def prepare(shell: InteractiveShell, asked: Asked, namespace: Mapping[str, Any]) -> Prepared:
-    """Look up what a question takes from the notebook.
-
-    Args:
-        shell: the user's.
-        asked: the options and the prompt, as they were typed.
-        namespace: the variables that ``{{ name }}`` and ``--schema`` mean.
-
-    Raises:
-        ConfigError: there is no such variable, or it cannot be sent.
-    """
-    session = default_session()
-    asked = replace(
-        asked,
-        format=asked.format or session.setting("format").value,
-        context=session.setting("context").value if asked.context is None else asked.context,
-    )
-    if asked.compare is not None or asked.format == "markdown":  # a comparison has several answers
-        asked = replace(asked, format=None)
-    question = asked.question
-    content: Content = question.prompt
-    if isinstance(content, str) and not asked.raw and "{{" in content:
-        from nbretry.template import fill
-
-        content = fill(content, namespace)
-    is_empty = isinstance(content, str) and not content.strip()  # which whoever asks is told
-    if asked.context and not is_empty:
-        from nbretry.notebook.cells import context_block
-
-        block = context_block(shell, asked.context)
-        content = f"{block}\n\n{content}" if isinstance(content, str) else [{"type": "text", "text": block}, *content]
-    schema = None
-    if asked.schema:
-        from nbretry.formats import schema_of
-
-        schema = schema_of(asked.schema, namespace)
-    question = replace(question, prompt=content)
-    conversation = None
-    if asked.conversation:
-        conversation = session.conversations.open(asked.conversation)
-        if not asked.new:
-            system = conversation.system if question.system is None else question.system
-            question = replace(question, history=conversation.messages(), system=system)
-    if asked.format is not None:
-        from nbretry.formats import in_format
-
-        question = in_format(question, asked.format, schema)
-    return Prepared(asked, question, conversation, schema)
 
 
 async def ask_in_shell(shell: InteractiveShell | None, prepared: Prepared) -> Any:
@@ -238,42 +155,6 @@ async def ask_prepared(
         if conversation is not None and kept:
             # Of answers that had to be given again the last one counts, and the system prompt as the user wrote it.
             conversation.add(replace(prepared.question, system=prepared.asked.question.system), kept[-1])
-
-
-def keep_in_shell(shell: InteractiveShell, answer: Answer, into: str | None = None) -> None:
-    """Put an answer into the user's variables.
-
-    Args:
-        shell: the user's.
-        answer: becomes ``_answer``, and the last of ``_answers``.
-        into: another variable for it.
-    """
-    from nbretry.notebook.answers import Answers, show_in
-
-    shell.user_ns[ANSWER_VARIABLE] = answer
-    shell.user_ns[ANSWERS_VARIABLE] = Answers(default_session().answers)
-    if into:
-        shell.user_ns[into] = answer
-    show_in(shell)
-
-
-_shown: list[object] = []
-"""What the running cell has shown while it came, so that it is not shown again as the cell's value."""
-
-
-def remember_shown(value: object) -> None:
-    """The running cell has shown this answer or comparison."""
-    _shown.append(value)
-
-
-def was_shown(value: object) -> bool:
-    """Whether the running cell has shown this answer or comparison already."""
-    return any(value is shown for shown in _shown)
-
-
-def forget_shown() -> None:
-    """A new cell runs, in which nothing has been shown."""
-    _shown.clear()
 
 
 def renderer(shell: InteractiveShell | None, output_format: Format = "markdown") -> Paint:

@@ -18,21 +18,23 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbretry.answer import Answer, RunState
 from nbretry.errors import ConfigError, describe
 from nbretry.events import Event
-from nbretry.notebook.answers import Answers
-from nbretry.notebook.asking import ANSWER_VARIABLE, ANSWERS_VARIABLE, Prepared, ask_prepared
+from nbretry.notebook.answers import ANSWER_VARIABLE, ANSWERS_VARIABLE, Answers
+from nbretry.notebook.asking import ask_prepared
 from nbretry.notebook.awaiting import wakeful_loop
 from nbretry.notebook.late_outputs import CellWatch, LateOutputs
 from nbretry.notebook.loop_thread import spawn
 from nbretry.notebook.output import CellOutput
+from nbretry.notebook.preparing import Prepared
 from nbretry.providers.base import BaseProvider, NamedProvider, provider_name
 from nbretry.redaction import mask
-from nbretry.session import Paint, Question, default_session
+from nbretry.renderers.tables import line_html
+from nbretry.running import Paint
+from nbretry.session import Question, default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -152,7 +154,7 @@ class BackgroundAnswer:
             printer.text(f"\n{mask(self.text)}")
 
     def _repr_html_(self) -> str:
-        return f'<div style="font-size:0.85em;opacity:0.75">in the background · {escape(self._line())}</div>'
+        return line_html(f"in the background · {self._line()}")
 
     async def _wait(self) -> Any:
         if not self.done():
@@ -358,5 +360,4 @@ def _was_asked_after(other: Any, answer: Answer) -> bool:
 
 
 def _line(text: str) -> Bundle:
-    html = f'<div style="font-size:0.85em;opacity:0.75;white-space:pre-wrap">{escape(text)}</div>'
-    return {"text/html": html, "text/plain": text}
+    return {"text/html": line_html(text), "text/plain": text}

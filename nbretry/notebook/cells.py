@@ -13,7 +13,8 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from nbretry.notebook.excerpts import Excerpt
+from nbretry.notebook.cell_records import Cell, ShownOutput, numbered_sources, request_of
+from nbretry.notebook.hooks import PerShell
 from nbretry.notebook.taps import KernelTap, TerminalTap, session_of
 
 if TYPE_CHECKING:
@@ -21,13 +22,11 @@ if TYPE_CHECKING:
 
     from nbretry.notebook.tracebacks import Failure
 
-__all__ = ["MOST_CELLS", "Cell", "context_block", "install", "last_failure", "numbered_sources", "uninstall"]
+__all__ = ["MOST_CELLS", "context_block", "last_failure", "register", "unregister"]
 
 MOST_CELLS = 100
 """How many cells are remembered."""
 
-_MOST_OUTPUTS = 200
-_LONGEST_OUTPUTS = 60_000
 _OUR_REPORT = '<details class="nbretry-'
 _ONLY_LOADING = re.compile(r"\s*%?(?:re)?load_ext\s+nbretry\s*(?:#.*)?")
 
@@ -58,82 +57,6 @@ def last_failure(shell: InteractiveShell) -> Failure | None:
     return None if recorder is None else recorder.failure
 
 
-def install(shell: InteractiveShell) -> None:
-    """Record what runs in a shell from now on; a second call does nothing."""
-    if shell not in _recorders:
-        recorder = _recorders[shell] = _Recorder(shell)
-        recorder.install()
-
-
-def uninstall(shell: InteractiveShell) -> None:
-    """Forget everything about a shell, and record nothing more."""
-    recorder = _recorders.pop(shell, None)
-    if recorder is not None:
-        recorder.uninstall()
-
-
-# No dataclasses: to make those takes a good part of the time of %load_ext.
-
-
-class _Output:
-    """What was printed to a stream, or one display in its last state."""
-
-    def __init__(self, stream: str, text: str) -> None:
-        self.stream = stream
-        self.excerpt = Excerpt(text)
-
-
-class Cell:
-    """A cell that has run, or runs.
-
-    Args:
-        source: as it was typed.
-        number: as in ``In [3]``, if it is known.
-
-    Attributes:
-        error: the exception that ended it, in short; empty where there was none.
-    """
-
-    def __init__(self, source: str, number: int | None = None) -> None:
-        self.source = source
-        self.number = number
-        self.error = ""
-        self.outputs: list[_Output] = []
-        self._is_cut = False
-        self._is_cleared_by_next = False
-
-    def show(self, output: _Output) -> None:
-        self._clear_if_due()
-        self.outputs.append(output)
-        while len(self.outputs) > 2 and (
-            len(self.outputs) > _MOST_OUTPUTS or sum(one.excerpt.size for one in self.outputs) > _LONGEST_OUTPUTS
-        ):
-            del self.outputs[len(self.outputs) // 2]
-            self._is_cut = True
-
-    def print(self, stream: str, text: str) -> None:
-        self._clear_if_due()
-        if self.outputs and self.outputs[-1].stream == stream:
-            self.outputs[-1].excerpt.append(text)
-        else:
-            self.show(_Output(stream, text))
-
-    def clear(self, wait: bool) -> None:
-        self._is_cleared_by_next = wait
-        if not wait:
-            self.outputs.clear()
-
-    def _clear_if_due(self) -> None:
-        if self._is_cleared_by_next:
-            self.clear(wait=False)
-
-    def output(self) -> str:
-        texts = [output.excerpt.text().strip("\n") for output in self.outputs]
-        if self._is_cut:
-            texts.insert(len(texts) // 2, "[… some outputs cut …]")
-        return "\n".join(text for text in texts if text.strip())
-
-
 class _Run:
     """A cell that runs, with those that run inside of it.
 
@@ -156,17 +79,17 @@ class _Recorder:
         self._cells: dict[Any, Cell] = {}
         self._runs: dict[str, _Run] = {}
         self._cells_by_message: weakref.WeakValueDictionary[str, Cell] = weakref.WeakValueDictionary()
-        self._displays: weakref.WeakValueDictionary[str, _Output] = weakref.WeakValueDictionary()
+        self._displays: weakref.WeakValueDictionary[str, ShownOutput] = weakref.WeakValueDictionary()
         self._in_kernel = session_of(shell) is not None
         self._tap: KernelTap | TerminalTap = (KernelTap if self._in_kernel else TerminalTap)(self, shell)
         for number, source in numbered_sources(shell)[-MOST_CELLS:]:
             cell = Cell(source, number)
-            cell.outputs = [_Output("", text) for text in _outputs_of(shell, number)]
+            cell.outputs = [ShownOutput("", text) for text in _outputs_of(shell, number)]
             self._remember(None, cell)
         # While no cell has begun or ended since, the last one is that which loads nbretry, and goes on.
         self._loading = next(reversed(self._cells.values()), None)
         if self._loading is not None:
-            self._cells_by_message[self._message()] = self._loading
+            self._cells_by_message[request_of(self._shell)] = self._loading
         self.failure: Failure | None = None
         if _shown_exception() is not None:
             from nbretry.notebook.tracebacks import failure_before
@@ -200,7 +123,7 @@ class _Recorder:
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self._loading = None
-        message = self._message()
+        message = request_of(self._shell)
         run = self._runs.get(message)
         if run is not None:
             run.infos.append(info)
@@ -221,7 +144,7 @@ class _Recorder:
         info = None if result is None else result.info
         if info is not None and not (info.raw_cell or "").strip():
             return  # an empty cell ends without having begun
-        run = self._runs.get(self._message())
+        run = self._runs.get(request_of(self._shell))
         if run is None:
             if loading is not None and result is not None:
                 self._keep_error(loading, loading.source, result.error_before_exec or result.error_in_exec)
@@ -243,7 +166,7 @@ class _Recorder:
                 run.cell.number = result.execution_count or run.cell.number
         if not run.infos:
             with self._lock:
-                self._runs.pop(self._message(), None)
+                self._runs.pop(request_of(self._shell), None)
             self._tap.end(run.cell)
 
     def _keep_error(self, cell: Cell | None, source: str, exception: BaseException | None) -> None:
@@ -271,13 +194,6 @@ class _Recorder:
         while len(self._cells) > MOST_CELLS:
             del self._cells[next(iter(self._cells))]
 
-    def _message(self) -> str:
-        """What names the request for the running cell; empty in a terminal."""
-        get_parent = getattr(self._shell, "get_parent", None)
-        if get_parent is None:
-            return ""
-        return str((get_parent() or {}).get("header", {}).get("msg_id", ""))
-
     # What the taps tell. In a kernel it comes from whatever thread has sent it.
 
     def printed(self, cell: Cell, stream: str, text: str) -> None:
@@ -302,7 +218,7 @@ class _Recorder:
             elif kind == "clear_output":
                 cell.clear(bool(content.get("wait")))
             else:
-                output = known or _Output("", _text_of(content))
+                output = known or ShownOutput("", _text_of(content))
                 cell.show(output)
                 if display_id:
                     self._displays[display_id] = output
@@ -317,12 +233,6 @@ def _text_of(content: dict[str, Any]) -> str:
     if "nbretry" in (content.get("metadata") or {}):
         kinds = ("text/plain", "text/markdown")  # the answer itself, and what is safe to show of it
     return next((data[kind] for kind in kinds if isinstance(data.get(kind), str) and data[kind]), "")
-
-
-def numbered_sources(shell: InteractiveShell) -> list[tuple[int, str]]:
-    """Numbers and sources of all cells that have run in a shell, as IPython has kept them."""
-    sources = list(getattr(shell.history_manager, "input_hist_raw", ()))
-    return [(number, source) for number, source in enumerate(sources) if source.strip()]
 
 
 def _outputs_of(shell: InteractiveShell, number: int) -> list[str]:
@@ -343,4 +253,5 @@ def _only_loads(source: str) -> bool:
     return all(_ONLY_LOADING.fullmatch(line) for line in source.splitlines() if line.strip())
 
 
-_recorders: dict[InteractiveShell, _Recorder] = {}
+_recorders = PerShell(_Recorder)
+register, unregister = _recorders.register, _recorders.unregister

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from IPython.core.magic import no_var_expand
 
+from nbretry.notebook.hooks import PerShell
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -112,18 +114,5 @@ def _rows() -> list[tuple[str, str]]:
     return [(f"%{_NAME} {name} {one.usage}".strip(), one.help) for name, one in SUBCOMMANDS.items()]
 
 
-_magics: dict[InteractiveShell, _CommandMagic] = {}
-
-
-def register(shell: InteractiveShell) -> None:
-    """Give a shell ``%nbretry``; a second call does nothing."""
-    if shell not in _magics:
-        magic = _magics[shell] = _CommandMagic(shell)
-        magic.install()
-
-
-def unregister(shell: InteractiveShell) -> None:
-    """Take it away again."""
-    magic = _magics.pop(shell, None)
-    if magic is not None:
-        magic.uninstall()
+_magics = PerShell(_CommandMagic)
+register, unregister = _magics.register, _magics.unregister

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
 from nbretry.events import Event, FirstContent
-from nbretry.notebook.asking import keep_in_shell, remember_shown
+from nbretry.notebook.answers import keep_in_shell, remember_shown
 from nbretry.notebook.awaiting import wakeful_loop
 from nbretry.notebook.repainting import Bundle, RepaintedOutput, provenance
 from nbretry.renderers.compare import ComparisonConsole, comparison_html, comparison_text, headings, markdown_html
-from nbretry.session import PaintColumn, Question, default_session, first_answered
+from nbretry.running import PaintColumn, first_answered
+from nbretry.session import Question, default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

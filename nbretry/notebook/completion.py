@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
 
+from nbretry.notebook.hooks import PerShell
+
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
@@ -132,18 +134,5 @@ def _visible(shell: InteractiveShell) -> dict[str, Any]:
     return {name: value for name, value in list(shell.user_ns.items()) if hidden.get(name, missing) is not value}
 
 
-_matchers: dict[InteractiveShell, _Matcher] = {}
-
-
-def register(shell: InteractiveShell) -> None:
-    """Complete in a shell; a second call does nothing."""
-    if shell not in _matchers:
-        matcher = _matchers[shell] = _Matcher(shell)
-        matcher.install()
-
-
-def unregister(shell: InteractiveShell) -> None:
-    """Complete no more."""
-    matcher = _matchers.pop(shell, None)
-    if matcher is not None:
-        matcher.uninstall()
+_matchers = PerShell(_Matcher)
+register, unregister = _matchers.register, _matchers.unregister

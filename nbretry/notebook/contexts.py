@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nbretry.notebook.cells import Cell
+from nbretry.notebook.cell_records import Cell
 from nbretry.notebook.excerpts import cut_middle, fenced, plain
 from nbretry.redaction import mask
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nbretry.notebook.asking import Prepared
 from nbretry.notebook.commands.showing import Output
+from nbretry.notebook.preparing import Prepared
 from nbretry.planning import plan
 from nbretry.renderers.dry_run import dry_run_html, dry_run_text
 from nbretry.session import default_session

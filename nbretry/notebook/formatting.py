@@ -6,7 +6,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from nbretry.answer import Answer
@@ -14,13 +13,14 @@ from nbretry.errors import AnswerFormatError
 from nbretry.extract import code_of, json_of
 from nbretry.prompt import build_messages
 from nbretry.redaction import mask
+from nbretry.renderers.tables import line_html
 from nbretry.session import Question
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nbretry.formats import Schema
-    from nbretry.notebook.asking import Prepared
+    from nbretry.notebook.preparing import Prepared
 
 __all__ = ["ask_in_format"]
 
@@ -109,7 +109,6 @@ def _question_after(question: Question, answer: Answer, mistake: str) -> Questio
 
 def _tell(shell: InteractiveShell, line: str) -> None:
     if hasattr(shell, "kernel"):
-        html = f'<div style="font-size:0.85em;opacity:0.75;white-space:pre-wrap">{escape(line)}</div>'
-        shell.display_pub.publish({"text/html": html, "text/plain": line})
+        shell.display_pub.publish({"text/html": line_html(line), "text/plain": line})
     else:
         print(line, file=sys.stderr, flush=True)  # noqa: T201 (beside the report)

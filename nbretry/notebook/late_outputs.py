@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbretry.errors import describe
+from nbretry.notebook.cell_records import request_of
 from nbretry.notebook.repainting import Bundle
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class CellWatch:
         self._shell = weakref.ref(shell)
         self._lock = threading.RLock()
         self._running = True
+        self._request = request_of(shell)
+        self._inside: list[Any] = []
+        """Cells that run inside the running one, the innermost last."""
         self._number = 1
         self._context = contextvars.copy_context()
         self._between: list[Callable[[], None]] = []
@@ -105,7 +109,13 @@ class CellWatch:
             return not self._running
 
     def _begin(self, info: Any) -> None:
+        shell = self._shell()
+        request = "" if shell is None else request_of(shell)
         with self._lock:
+            if self._running and request and request == self._request:
+                self._inside.append(info)
+                return
+            self._request, self._inside = request, []
             self._running = True
             self._number += 1
             self._context = contextvars.copy_context()
@@ -115,6 +125,10 @@ class CellWatch:
 
     def _end(self, result: Any) -> None:
         with self._lock:
+            if any(info is result.info for info in self._inside):
+                while self._inside.pop() is not result.info:
+                    pass
+                return
             self._running = False
             between, self._between = self._between, []
             is_over = self._is_retired and not self._holders and not self._unheard

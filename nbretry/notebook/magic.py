@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import needs_local_scope, no_var_expand
 
 from nbretry.notebook import awaiting, lines
+from nbretry.notebook.hooks import PerShell
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -79,7 +80,7 @@ class AskMagic:
 
     def _forget_shown(self, info: Any) -> None:
         # As long as its module is not loaded, nothing has been shown; that is no reason to load it.
-        forget = getattr(sys.modules.get("nbretry.notebook.asking"), "forget_shown", None)
+        forget = getattr(sys.modules.get("nbretry.notebook.answers"), "forget_shown", None)
         if forget is not None:
             forget()
 
@@ -97,9 +98,6 @@ def _help() -> str:
     return magic_help()
 
 
-_magics: dict[InteractiveShell, AskMagic] = {}
-
-
 async def ask_cell(line: str, cell: str) -> None:
     """What a rewritten ``%%ask`` cell awaits."""
     from IPython import get_ipython
@@ -109,15 +107,5 @@ async def ask_cell(line: str, cell: str) -> None:
     await answer_awaited(get_ipython(), line, cell)
 
 
-def register(shell: InteractiveShell) -> None:
-    """Give a shell ``%%ask`` and ``%ask``; a second call does nothing."""
-    if shell not in _magics:
-        magic = _magics[shell] = AskMagic(shell)
-        magic.install()
-
-
-def unregister(shell: InteractiveShell) -> None:
-    """Take them away again."""
-    magic = _magics.pop(shell, None)
-    if magic is not None:
-        magic.uninstall()
+_magics = PerShell(AskMagic)
+register, unregister = _magics.register, _magics.unregister

@@ -8,7 +8,6 @@ an output of its own above it, folded.
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
@@ -26,6 +25,7 @@ from nbretry.notebook.repainting import Bundle, RepaintedOutput, provenance
 from nbretry.renderers.formats import bundle_of
 from nbretry.renderers.reasoning import ThoughtTail, reasoning_html, reasoning_text, thinking_html
 from nbretry.renderers.report import report_html, report_text, status_line
+from nbretry.renderers.tables import line_html
 from nbretry.types import Format
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class CellOutput(RepaintedOutput):
         thinker = next((attempt for attempt in reversed(running) if attempt.reasoning), None)
         thought = "" if thinker is None else thinking_html(thinker.path, self._tail.of(thinker))
         shown = "\n".join(line.splitlines()[:-1]) if thought else line
-        html = f'<div style="font-size:0.85em;opacity:0.75;white-space:pre-wrap">{escape(shown)}</div>' if shown else ""
+        html = line_html(shown) if shown else ""
         return {"text/html": html + thought, "text/plain": line}
 
     def paint_end(self, answer: Answer) -> None:

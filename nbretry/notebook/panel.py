@@ -26,16 +26,19 @@ from nbretry.answer import Answer
 from nbretry.doctor import names_in
 from nbretry.errors import ConfigError, NbretryError, describe
 from nbretry.events import Event
-from nbretry.notebook.asking import ANSWER_VARIABLE, ask_prepared, keep_in_shell, prepare
+from nbretry.notebook.answers import ANSWER_VARIABLE, keep_in_shell
+from nbretry.notebook.asking import ask_prepared
 from nbretry.notebook.background import BackgroundAnswer
 from nbretry.notebook.late_outputs import CellWatch
 from nbretry.notebook.loop_thread import spawn
 from nbretry.notebook.panel_painting import PanelPainter, Picture
 from nbretry.notebook.panel_parts import STYLE, AnswerView, ProviderRow, button, labelled, markup, row_heads, set_traits
 from nbretry.notebook.panel_state import PanelState, ProviderChoice
+from nbretry.notebook.preparing import prepare
 from nbretry.redaction import mask
 from nbretry.renderers.answer import answer_bundle
-from nbretry.session import Paint, default_session
+from nbretry.running import Paint
+from nbretry.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

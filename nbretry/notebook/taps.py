@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KernelTap", "Listener", "TerminalTap", "session_of"]
 
-_ANSWER = "_answer"  # nbretry.notebook.asking has it, whose import takes too long for %load_ext
+_ANSWER = "_answer"  # nbretry.notebook.answers has it, whose import takes too long for %load_ext
 # A terminal's writes are told in bulk, so that print takes no longer than it did.
 _MOST_PENDING = 500
 _LONGEST_PENDING = 8_000

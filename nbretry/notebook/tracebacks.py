@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbretry.errors import AnswerFormatError, ConfigError, RetryNoProviderError, RetryProviderError, describe
-from nbretry.notebook.cells import numbered_sources
+from nbretry.notebook.cell_records import numbered_sources
 from nbretry.notebook.excerpts import cut_middle, plain
 from nbretry.redaction import mask
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nbretry.notebook.hooks import PerShell
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
@@ -140,18 +142,5 @@ class WarmUp:
             self._thread.join(_PATIENCE)
 
 
-_warm_ups: dict[InteractiveShell, WarmUp] = {}
-
-
-def register(shell: InteractiveShell) -> None:
-    """Warm up after the cell that runs now; a second call does nothing."""
-    if shell not in _warm_ups:
-        warm_up = _warm_ups[shell] = WarmUp(shell)
-        warm_up.install()
-
-
-def unregister(shell: InteractiveShell) -> None:
-    """Take no more steps."""
-    warm_up = _warm_ups.pop(shell, None)
-    if warm_up is not None:
-        warm_up.uninstall()
+_warm_ups = PerShell(WarmUp)
+register, unregister = _warm_ups.register, _warm_ups.unregister

@@ -112,7 +112,11 @@ def _column(head: str, answer: Answer, all_ended: bool) -> str:
     body += markdown_html(answer.text) if answer.text else ""
     if error:
         body += f'<div style="{_ERROR}">{_coloured("✗", answer)} {escape(error)}</div>'
-    line = report_html(answer) if all_ended else f'<div style="{_LINE}">{escape(_line(answer))}</div>'
+    line = (
+        report_html(answer)
+        if all_ended
+        else f'<div class="mathjax_ignore tex2jax_ignore" style="{_LINE}">{escape(_line(answer))}</div>'
+    )
     return (
         f'<div class="nbretry-column" style="{_COLUMN}">'
         f'<div style="{_HEAD}">{sign} <strong>{escape(mask(head))}</strong></div>'

@@ -54,7 +54,7 @@ def doctor_html(diagnoses: Sequence[Diagnosis], unconfigured: Mapping[str, str] 
     table = _table(diagnoses) if diagnoses else ""
     under = "<br>".join(_escaped(line) for line in [_verdict(diagnoses), *_others(unconfigured or {})])
     return (
-        f'<div class="nbretry-doctor" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
+        f'<div class="nbretry-doctor mathjax_ignore tex2jax_ignore" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
         f'{table}<div style="opacity:0.75">{under}</div></div>'
     )
 

@@ -59,7 +59,7 @@ def history_html(conversations: Sequence[Conversation]) -> str:
         return f'<div style="{_SMALL};opacity:0.75">{escape(_NONE_YET)}</div>'
     head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{name}</th>' for name in _HEADS)
     return (
-        f'<div class="nbretry-history" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
+        f'<div class="nbretry-history mathjax_ignore tex2jax_ignore" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
         '<table style="border-collapse:collapse;margin:0;font-size:1em">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, conversations))}</tbody></table></div>"
     )

@@ -114,7 +114,8 @@ def report_text(answer: Answer) -> str:
 def report_html(answer: Answer) -> str:
     """A quiet line that opens to the table of all attempts and their time line."""
     return (
-        '<details class="nbretry-report" style="font-size:0.85em;line-height:1.5;margin:0.2em 0">'
+        '<details class="nbretry-report mathjax_ignore tex2jax_ignore" '  # two dollar signs are two amounts of money
+        'style="font-size:0.85em;line-height:1.5;margin:0.2em 0">'
         f'<summary style="cursor:pointer;opacity:0.75">{escape(summary(answer))}</summary>'
         f'<div style="margin:0.5em 0 0.3em;overflow-x:auto">{_timeline(answer)}{_table(answer)}</div>'
         "</details>"

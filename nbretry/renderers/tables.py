@@ -11,10 +11,13 @@ from html import escape
 from nbretry.redaction import mask
 from nbretry.renderers.console import printable
 
-__all__ = ["block_html", "table_html", "table_text"]
+__all__ = ["AS_WRITTEN", "block_html", "line_html", "table_html", "table_text"]
 
 _CELL = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
 _SMALL = "font-size:0.85em;line-height:1.5"
+
+AS_WRITTEN = "mathjax_ignore tex2jax_ignore"
+"""Classes of what has no formulas: two dollar signs are two amounts of money."""
 
 
 def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -51,7 +54,14 @@ def block_html(*parts: str) -> str:
     Args:
         *parts: HTML that is safe already.
     """
-    return f'<div style="{_SMALL};margin:0.2em 0;overflow-x:auto">{"".join(parts)}</div>'
+    return f'<div class="{AS_WRITTEN}" style="{_SMALL};margin:0.2em 0;overflow-x:auto">{"".join(parts)}</div>'
+
+
+def line_html(text: str) -> str:
+    """A line, or a few, in small pale letters: what is going on, or what was done."""
+    return (
+        f'<div class="{AS_WRITTEN}" style="font-size:0.85em;opacity:0.75;white-space:pre-wrap">{_escaped(text)}</div>'
+    )
 
 
 def _td(cell: str, wide: bool) -> str:

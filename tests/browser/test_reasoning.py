@@ -51,3 +51,32 @@ def test_reasoning_is_seen_and_then_folded(page: Page, server: Server, pictures:
     expect(reasoning.locator("pre")).to_be_visible()
     expect(reasoning.locator("pre")).to_contain_text("Two sentences should do. <b>No</b> tags.")
     notebook.screenshot(pictures / f"reasoning-{theme.lower()}.png", 1)
+
+
+RICH = """%load_ext nbretry
+import nbretry
+from nbretry.testing import simulate
+nbretry.register("rich", simulate("ok"))
+session = nbretry.default_session()
+session.prices.set("rich", 0.75, 4.5)
+session.budget.limit = 2"""
+
+
+def test_two_amounts_of_money_are_no_formula(page: Page, server: Server) -> None:
+    """Dollar signs of a table and of a line stay dollar signs, though JupyterLab typesets what stands between two."""
+    cells = [
+        RICH,
+        "%nbretry providers rich",
+        "%nbretry cost",
+        "print('the end')",
+    ]
+    server.write("money.ipynb", cells)
+    notebook = NotebookPage(page, server, "money.ipynb")
+    for index in range(len(cells)):
+        notebook.run(index)
+        notebook.wait_until_idle(index)
+    expect(notebook.cell(1)).to_contain_text("$0.75 in, $4.5 out")
+    expect(notebook.cell(2)).to_contain_text("$0 spent; the limit is $2")
+    page.wait_for_timeout(1000)  # formulas are typeset a moment later
+    expect(page.locator("mjx-container, .MathJax")).to_have_count(0)
+    expect(notebook.cell(1)).to_contain_text("$0.75 in, $4.5 out")

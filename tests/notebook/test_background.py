@@ -143,6 +143,20 @@ def test_answer_does_not_change_while_a_cell_runs(nb: Kernel) -> None:
     assert nb.value("_answer is later.answer") is True
 
 
+def test_answer_does_not_change_where_a_cell_has_run_inside(nb: Kernel) -> None:
+    """A cell that runs another one by `run_cell` is still running when that one has ended."""
+    nb.run("_answer = 'before'\nasked = %ask --background -p good Why?")
+    ran = nb.run(
+        "import time\nget_ipython().run_cell('1')\n"
+        "asked = get_ipython().run_line_magic('ask', '--background -p good Why?')\n"
+        "before = _answer\nget_ipython().run_cell('2')\n"
+        "while not asked.done(): time.sleep(0.02)\nget_ipython().run_cell('3')\nprint(_answer is before)"
+    )
+    assert not ran.failed, ran.traceback
+    assert ran.printed.splitlines()[-1] == "True"
+    assert nb.value("_answer is asked.answer") is True
+
+
 def test_stop(nb: Kernel) -> None:
     """`stop` closes the stream, keeps the text in the cell, marks it as stopped, and is told to who awaits it."""
     asked = nb.run("%%ask --background -p slow -o x\nCount.")

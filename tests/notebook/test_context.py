@@ -303,11 +303,11 @@ class Terminal:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     monkeypatch.delattr(sys, "last_value", raising=False)
     running = Terminal()
-    cells.install(running.shell)
+    cells.register(running.shell)
     try:
         yield running
     finally:
-        cells.uninstall(running.shell)
+        cells.unregister(running.shell)
         running.shell.history_manager.end_session()
 
 
@@ -318,7 +318,7 @@ def test_terminal(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> Non
     assert "In [1]:\n```python\nprint('printed'); 41 + 1\n```\nOutput:\n```\nprinted\n" in said
     assert "42\n" in said
     shown = capsys.readouterr().out
-    cells.uninstall(terminal.shell)
+    cells.unregister(terminal.shell)
     terminal.run("print('printed'); 41 + 1")
     assert capsys.readouterr().out == shown.replace("[1]", "[2]")
 
@@ -338,7 +338,7 @@ def test_terminal_leaves_streams_alone(terminal: Terminal) -> None:
     """Between cells, and after unloading, the streams and the shell's methods are their own."""
     terminal.run("print(1)")
     assert "nbretry" not in str(getattr(sys.stdout.write, "__module__", ""))
-    cells.uninstall(terminal.shell)
+    cells.unregister(terminal.shell)
     assert not {"showtraceback", "showsyntaxerror"} & set(vars(terminal.shell))
 
 

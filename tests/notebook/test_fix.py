@@ -262,11 +262,11 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     config = Config()
     config.HistoryManager.hist_file = ":memory:"
     running = InteractiveShell(config=config)
-    cells.install(running)
+    cells.register(running)
     try:
         yield running
     finally:
-        cells.uninstall(running)
+        cells.unregister(running)
         running.history_manager.end_session()
 
 

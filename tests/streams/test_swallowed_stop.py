@@ -11,7 +11,7 @@ import pytest
 
 from nbretry.answer import Answer
 from nbretry.providers import RetryProvider
-from nbretry.session import drive
+from nbretry.running import drive
 
 
 class Translating:

@@ -32,7 +32,8 @@ from nbretry.policy import RetryPolicy
 from nbretry.providers import ScriptedProvider
 from nbretry.redaction import remember_secret
 from nbretry.renderers.compare import ComparisonConsole, comparison_html, comparison_text, headings, markdown_html
-from nbretry.session import Question, Session, first_answered
+from nbretry.running import first_answered
+from nbretry.session import Question, Session
 
 SECRET = "a-secret-of-these-tests"
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from nbretry.errors import ConfigError
 from nbretry.notebook.answering import answer_prepared
-from nbretry.notebook.asking import prepare
 from nbretry.notebook.cells import last_failure
 from nbretry.notebook.excerpts import cut_middle, fenced
+from nbretry.notebook.preparing import prepare
 from nbretry.notebook.tracebacks import Failure
 from nbretry.options import parse_magic_line
 

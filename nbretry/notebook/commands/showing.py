@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import uuid
-from html import escape
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbretry.errors import ConfigError
+from nbretry.renderers.tables import line_html
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -52,7 +52,7 @@ class Output:
 
     def show_line(self, line: str) -> None:
         """Show a line of text."""
-        self.show(f'<div style="font-size:0.85em;opacity:0.75">{escape(line)}</div>', line)
+        self.show(line_html(line), line)
 
     def show(self, html: str, text: str) -> None:
         """Show something in both forms, in place of what was shown before."""
