@@ -19,6 +19,9 @@ _SMALL = "font-size:0.85em;line-height:1.5"
 AS_WRITTEN = "mathjax_ignore tex2jax_ignore"
 """Classes of what has no formulas: two dollar signs are two amounts of money."""
 
+AS_WRITTEN = "mathjax_ignore tex2jax_ignore"
+"""Classes of what has no formulas: two dollar signs are two amounts of money."""
+
 
 def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a table for a terminal.
