@@ -35,7 +35,6 @@ from nbretry.redaction import mask
 from nbretry.renderers.tables import line_html
 from nbretry.running import Paint
 from nbretry.session import Question, default_session
-from nbretry.renderers.tables import line_html
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

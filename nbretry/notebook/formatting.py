@@ -15,7 +15,6 @@ from nbretry.prompt import build_messages
 from nbretry.redaction import mask
 from nbretry.renderers.tables import line_html
 from nbretry.session import Question
-from nbretry.renderers.tables import line_html
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -27,7 +27,6 @@ from nbretry.renderers.reasoning import ThoughtTail, reasoning_html, reasoning_t
 from nbretry.renderers.report import report_html, report_text, status_line
 from nbretry.renderers.tables import line_html
 from nbretry.types import Format
-from nbretry.renderers.tables import line_html
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbretry.errors import ConfigError
 from nbretry.renderers.tables import line_html
-from nbretry.renderers.tables import line_html
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
