@@ -23,10 +23,17 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="session")
+def only_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serve(tmp_path_factory.mktemp("lab")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def server(only_server: Server) -> Iterator[Server]:
+    """The server; the kernels of a module's notebooks end with it."""
+    yield only_server
+    only_server.end_kernels()
 
 
 @pytest.fixture(scope="module")

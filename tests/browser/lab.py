@@ -52,6 +52,15 @@ class Server:
         metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), self.root / name)
 
+    def end_kernels(self) -> None:
+        """End every kernel."""
+        with urllib.request.urlopen(f"{self.url}/api/kernels?token={self.token}", timeout=PATIENCE / 1000) as answer:
+            kernels = json.load(answer)
+        for kernel in kernels:
+            url = f"{self.url}/api/kernels/{kernel['id']}?token={self.token}"
+            with urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=PATIENCE / 1000):
+                pass
+
     def set_theme(self, name: str) -> None:
         """Let pages that are opened from now on have this theme."""
         _write_settings(self.root.parent / "settings", "themes", {"theme": name})
