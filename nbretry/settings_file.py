@@ -75,9 +75,7 @@ class _FileReader:
 
         try:
             content: Any = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            return Layer(errors=[_syntax_error(self._where, str(error))])
-        except ValueError as error:  # a number of thousands of digits
+        except ValueError as error:  # a mistake in the TOML, or a number of thousands of digits
             return Layer(errors=[_syntax_error(self._where, str(error))])
         except RecursionError:
             return Layer(errors=[f"{self._where} is nested too deep"])

@@ -19,7 +19,7 @@ from nbretry.events import Event, RunCancelled, RunCompleted, RunFailed
 from nbretry.redaction import mask
 from nbretry.renderers.console import printable
 from nbretry.renderers.reasoning import reasoning_html, reasoning_text
-from nbretry.renderers.report import attempt_line, report_html, report_text, status_line, summary
+from nbretry.renderers.report import AS_WRITTEN, attempt_line, report_html, report_text, status_line, summary
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -113,9 +113,7 @@ def _column(head: str, answer: Answer, all_ended: bool) -> str:
     if error:
         body += f'<div style="{_ERROR}">{_coloured("✗", answer)} {escape(error)}</div>'
     line = (
-        report_html(answer)
-        if all_ended
-        else f'<div class="mathjax_ignore tex2jax_ignore" style="{_LINE}">{escape(_line(answer))}</div>'
+        report_html(answer) if all_ended else f'<div class="{AS_WRITTEN}" style="{_LINE}">{escape(_line(answer))}</div>'
     )
     return (
         f'<div class="nbretry-column" style="{_COLUMN}">'

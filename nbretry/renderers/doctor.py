@@ -6,13 +6,11 @@ The HTML is static and its colours follow the page's own; nothing depends on col
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from nbretry.diagnosis import Diagnosis
-from nbretry.keys import ENVIRONMENT
-from nbretry.redaction import mask
-from nbretry.renderers.console import printable
-from nbretry.renderers.report import seconds
+from nbretry.renderers.report import AS_WRITTEN, seconds
+from nbretry.renderers.roster import key_text
+from nbretry.renderers.tables import cell_html, cell_text, table_text
 
 __all__ = ["doctor_html", "doctor_text"]
 
@@ -33,14 +31,10 @@ def doctor_text(diagnoses: Sequence[Diagnosis], unconfigured: Mapping[str, str] 
     """
     lines: list[str] = []
     if diagnoses:
-        rows = [_HEADS, *((_SIGNS[one.can_answer], *map(_plain, _cells(one))) for one in diagnoses)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
-        for row in rows:
-            lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        lines.append("")
-    notes = [_plain(f"{one.provider}: {note}") for one in diagnoses for note in _notes(one)]
+        lines += [*table_text(_HEADS, [(_SIGNS[one.can_answer], *_cells(one)) for one in diagnoses]), ""]
+    notes = [cell_text(f"{one.provider}: {note}") for one in diagnoses for note in _notes(one)]
     lines += [*notes, ""] if notes else []
-    lines += map(_plain, [_verdict(diagnoses), *_others(unconfigured or {})])
+    lines += map(cell_text, [_verdict(diagnoses), *_others(unconfigured or {})])
     return "\n".join(lines)
 
 
@@ -52,9 +46,9 @@ def doctor_html(diagnoses: Sequence[Diagnosis], unconfigured: Mapping[str, str] 
         unconfigured: who was not examined, by name, with what each would take.
     """
     table = _table(diagnoses) if diagnoses else ""
-    under = "<br>".join(_escaped(line) for line in [_verdict(diagnoses), *_others(unconfigured or {})])
+    under = "<br>".join(cell_html(line) for line in [_verdict(diagnoses), *_others(unconfigured or {})])
     return (
-        f'<div class="nbretry-doctor mathjax_ignore tex2jax_ignore" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
+        f'<div class="nbretry-doctor {AS_WRITTEN}" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
         f'{table}<div style="opacity:0.75">{under}</div></div>'
     )
 
@@ -72,28 +66,21 @@ def _table(diagnoses: Sequence[Diagnosis]) -> str:
 def _row(one: Diagnosis, has_notes: bool) -> str:
     sign = f'<span style="color:{_COLOURS[one.can_answer]}">{_SIGNS[one.can_answer]}</span>'
     cells = [f'<td style="{_CELL}">{sign}</td>']
-    cells += [f'<td style="{_CELL};white-space:nowrap">{_escaped(cell)}</td>' for cell in _cells(one)]
+    cells += [f'<td style="{_CELL};white-space:nowrap">{cell_html(cell)}</td>' for cell in _cells(one)]
     if has_notes:
-        cells.append(f'<td style="{_CELL};min-width:16em">{"<br>".join(map(_escaped, _notes(one)))}</td>')
+        cells.append(f'<td style="{_CELL};min-width:16em">{"<br>".join(map(cell_html, _notes(one)))}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
 
 def _cells(one: Diagnosis) -> tuple[str, ...]:
     return (
         one.provider,
-        _key(one),
+        key_text(one.key, one.key_variable, one.key_source),
         _endpoint(one),
         _model(one),
         _first_content(one),
         f"resting {seconds(one.resting_for)} more" if one.resting_for else _NOTHING,
     )
-
-
-def _key(one: Diagnosis) -> str:
-    if one.key is None:
-        return _NOTHING
-    where = one.key_variable if one.key_source in (None, ENVIRONMENT) else one.key_source
-    return f"{one.key} ({where})" if where else one.key
 
 
 def _endpoint(one: Diagnosis) -> str:
@@ -144,11 +131,3 @@ def _others(unconfigured: Mapping[str, str]) -> list[str]:
     parts += [f"only where they are named: {', '.join(only_named)}"] if only_named else []
     line = "; ".join(parts)
     return [f"{line[0].upper()}{line[1:]}."] if line else []
-
-
-def _plain(text: str) -> str:
-    return printable(" ".join(mask(text).split()))
-
-
-def _escaped(text: str) -> str:
-    return escape(mask(text))

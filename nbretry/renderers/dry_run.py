@@ -63,7 +63,7 @@ def _rows(plan: Plan) -> list[tuple[str, ...]]:
                 f"{number}.",
                 entry.provider,
                 entry.model or "its own",
-                key_text(entry),
+                key_text(entry.key, entry.key_variable, entry.key_source),
                 availability(entry),
                 "price unknown" if cost is None else dollars(cost, estimated=cost > 0),
             )

@@ -9,6 +9,7 @@ from html import escape
 from nbretry.extract import code_of, fenced_blocks, json_of
 from nbretry.redaction import mask
 from nbretry.renderers.markdown import safe_markdown
+from nbretry.renderers.report import AS_WRITTEN
 from nbretry.types import Format
 
 __all__ = ["bundle_of"]
@@ -42,7 +43,7 @@ def bundle_of(format: Format, text: str, final: bool) -> dict[str, str]:  # noqa
         case "text":
             lines = "<br>".join(escape(masked.replace("\r\n", "\n")).split("\n"))
             # Dollars are no mathematics here, and a line break is one also where no style is kept.
-            shown = f'<div class="mathjax_ignore tex2jax_ignore" dir="auto" style="white-space:pre-wrap">{lines}</div>'
+            shown = f'<div class="{AS_WRITTEN}" dir="auto" style="white-space:pre-wrap">{lines}</div>'
             return {"text/html": shown, "text/plain": masked}
         case "html" if final:
             source = mask(code_of(text) if fenced_blocks(text) else text)

@@ -15,6 +15,8 @@ from nbretry.records import whole_characters
 from nbretry.redaction import mask
 from nbretry.renderers.compare import markdown_html
 from nbretry.renderers.console import printable
+from nbretry.renderers.report import AS_WRITTEN
+from nbretry.renderers.tables import cell_html, cell_text, table_text
 
 __all__ = ["conversation_html", "conversation_text", "history_html", "history_text"]
 
@@ -42,11 +44,7 @@ def history_text(conversations: Sequence[Conversation]) -> str:
     """
     if not conversations:
         return _NONE_YET
-    rows = [_HEADS, *(tuple(map(_plain, _cells(one))) for one in conversations)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join(table_text(_HEADS, [[whole_characters(cell) for cell in _cells(one)] for one in conversations]))
 
 
 def history_html(conversations: Sequence[Conversation]) -> str:
@@ -59,7 +57,7 @@ def history_html(conversations: Sequence[Conversation]) -> str:
         return f'<div style="{_SMALL};opacity:0.75">{escape(_NONE_YET)}</div>'
     head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{name}</th>' for name in _HEADS)
     return (
-        f'<div class="nbretry-history mathjax_ignore tex2jax_ignore" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
+        f'<div class="nbretry-history {AS_WRITTEN}" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
         '<table style="border-collapse:collapse;margin:0;font-size:1em">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, conversations))}</tbody></table></div>"
     )
@@ -147,8 +145,8 @@ def _time(turn: Turn) -> str:
 
 
 def _plain(text: str) -> str:
-    return printable(" ".join(mask(whole_characters(text)).split()))
+    return cell_text(whole_characters(text))
 
 
 def _escaped(text: str) -> str:
-    return escape(mask(whole_characters(text)))
+    return cell_html(whole_characters(text))

@@ -15,7 +15,10 @@ from nbretry.providers.budget import dollars
 from nbretry.redaction import mask
 from nbretry.types import Usage
 
-__all__ = ["attempt_line", "report_html", "report_text", "seconds", "status_line", "summary"]
+__all__ = ["AS_WRITTEN", "attempt_line", "report_html", "report_text", "seconds", "status_line", "summary"]
+
+AS_WRITTEN = "mathjax_ignore tex2jax_ignore"
+"""Classes of what has no formulas: two dollar signs are two amounts of money."""
 
 _COLOURS = {
     "answered": "#2e9e5b",
@@ -114,7 +117,7 @@ def report_text(answer: Answer) -> str:
 def report_html(answer: Answer) -> str:
     """A quiet line that opens to the table of all attempts and their time line."""
     return (
-        '<details class="nbretry-report mathjax_ignore tex2jax_ignore" '  # two dollar signs are two amounts of money
+        f'<details class="nbretry-report {AS_WRITTEN}" '
         'style="font-size:0.85em;line-height:1.5;margin:0.2em 0">'
         f'<summary style="cursor:pointer;opacity:0.75">{escape(summary(answer))}</summary>'
         f'<div style="margin:0.5em 0 0.3em;overflow-x:auto">{_timeline(answer)}{_table(answer)}</div>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nbretry.diagnosis import KeyState
 from nbretry.keys import ENVIRONMENT
 from nbretry.renderers.report import seconds
 from nbretry.renderers.tables import block_html, table_html, table_text
@@ -35,12 +36,18 @@ def roster_html(entries: Sequence[RosterEntry], others: Sequence[str] = ()) -> s
     return block_html(table_html(_HEADS, _rows(entries), wide=[4]), under)
 
 
-def key_text(entry: RosterEntry) -> str:
-    """Whether a provider's key is there, in words."""
-    if entry.key is None:
+def key_text(key: KeyState | None, variable: str | None, source: str | None) -> str:
+    """Whether a provider's key is there, in words.
+
+    Args:
+        key: None where that is not known.
+        variable: environment variable that it is looked for in.
+        source: where it is, as for `nbretry.keys.FoundKey`.
+    """
+    if key is None:
         return _NOTHING
-    where = entry.key_variable if entry.key_source in (None, ENVIRONMENT) else entry.key_source
-    return f"{entry.key} ({where})" if where else entry.key
+    where = variable if source in (None, ENVIRONMENT) else source
+    return f"{key} ({where})" if where else key
 
 
 def availability(entry: RosterEntry) -> str:
@@ -64,7 +71,7 @@ def _rows(entries: Sequence[RosterEntry]) -> list[tuple[str, ...]]:
             f"{number}.",
             entry.provider,
             entry.model or _NOTHING,
-            key_text(entry),
+            key_text(entry.key, entry.key_variable, entry.key_source),
             availability(entry),
             _NOTHING if entry.health.first_content is None else seconds(entry.health.first_content),
             _price(entry),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 from nbretry.definitions import SETTINGS, ProviderTable, Setting, text_of
 from nbretry.redaction import mask
-from nbretry.renderers.tables import block_html, table_html, table_text
+from nbretry.renderers.tables import block_html, cell_html, table_html, table_text
 
 __all__ = ["setting_line", "settings_html", "settings_text"]
 
@@ -60,10 +59,10 @@ def settings_html(
     described = _provider_rows(providers)
     sign = f'<span style="color:{_WRONG}">✗</span>'
     return block_html(
-        *(f"<div>{sign} {escape(mask(error))}</div>" for error in errors),
+        *(f"<div>{sign} {cell_html(error)}</div>" for error in errors),
         table_html(_HEADS, _rows(settings), wide=[1, 3]),
         table_html(_PROVIDER_HEADS, described) if described else "",
-        *(f'<div style="opacity:0.75">{escape(mask(note))}</div>' for note in notes),
+        *(f'<div style="opacity:0.75">{cell_html(note)}</div>' for note in notes),
     )
 
 

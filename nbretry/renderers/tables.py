@@ -10,17 +10,12 @@ from html import escape
 
 from nbretry.redaction import mask
 from nbretry.renderers.console import printable
+from nbretry.renderers.report import AS_WRITTEN
 
-__all__ = ["AS_WRITTEN", "block_html", "line_html", "table_html", "table_text"]
+__all__ = ["block_html", "cell_html", "cell_text", "line_html", "table_html", "table_text"]
 
 _CELL = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
 _SMALL = "font-size:0.85em;line-height:1.5"
-
-AS_WRITTEN = "mathjax_ignore tex2jax_ignore"
-"""Classes of what has no formulas: two dollar signs are two amounts of money."""
-
-AS_WRITTEN = "mathjax_ignore tex2jax_ignore"
-"""Classes of what has no formulas: two dollar signs are two amounts of money."""
 
 
 def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -30,7 +25,7 @@ def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
         heads: of the columns.
         rows: as many cells each.
     """
-    table = [[_plain(cell) for cell in row] for row in (heads, *rows)]
+    table = [[cell_text(cell) for cell in row] for row in (heads, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
@@ -43,7 +38,7 @@ def table_html(heads: Sequence[str], rows: Sequence[Sequence[str]], wide: Sequen
         rows: as many cells each.
         wide: columns whose text may be broken into several lines.
     """
-    head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{_escaped(name)}</th>' for name in heads)
+    head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{cell_html(name)}</th>' for name in heads)
     body = "".join(f"<tr>{''.join(_td(cell, column in wide) for column, cell in enumerate(row))}</tr>" for row in rows)
     return (
         '<table style="border-collapse:collapse;margin:0 0 0.4em;font-size:1em">'
@@ -63,18 +58,20 @@ def block_html(*parts: str) -> str:
 def line_html(text: str) -> str:
     """A line, or a few, in small pale letters: what is going on, or what was done."""
     return (
-        f'<div class="{AS_WRITTEN}" style="font-size:0.85em;opacity:0.75;white-space:pre-wrap">{_escaped(text)}</div>'
+        f'<div class="{AS_WRITTEN}" style="font-size:0.85em;opacity:0.75;white-space:pre-wrap">{cell_html(text)}</div>'
     )
 
 
 def _td(cell: str, wide: bool) -> str:
     width = "min-width:16em;white-space:pre-wrap" if wide else "white-space:nowrap"
-    return f'<td style="{_CELL};{width}">{_escaped(cell)}</td>'
+    return f'<td style="{_CELL};{width}">{cell_html(cell)}</td>'
 
 
-def _plain(text: str) -> str:
+def cell_text(text: str) -> str:
+    """A text as one line for a terminal, masked."""
     return printable(" ".join(mask(text).split()))
 
 
-def _escaped(text: str) -> str:
+def cell_html(text: str) -> str:
+    """A text for HTML, masked and escaped."""
     return escape(mask(text))
