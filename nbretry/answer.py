@@ -34,14 +34,14 @@ from nbretry.events import (
 )
 from nbretry.facts import Facts, RunState
 from nbretry.prices import estimate_tokens
-from nbretry.records import copied, plain, whole_characters
+from nbretry.records import Recorded, copied, plain, whole_characters
 from nbretry.redaction import mask
 from nbretry.types import Messages, Usage
 
 __all__ = ["Answer", "Attempt", "AttemptState", "RunState", "fold"]
 
 
-class Answer:
+class Answer(Recorded):
     """What a run has come to so far. Immutable; made by `apply` from the run's events.
 
     An `Answer()` of which no event is known yet is empty and ``pending``. Two are equal that say the same. It can be
@@ -161,6 +161,11 @@ class Answer:
     def providers(self) -> tuple[str, ...]:
         """Names of the providers in the order of asking."""
         return self._facts.providers
+
+    @property
+    def request_sha256(self) -> str:
+        """Hash of model and messages, the same for the same question; empty before the run has begun."""
+        return self._facts.request_sha256
 
     @property
     def started_at(self) -> float | None:
@@ -365,16 +370,6 @@ class Answer:
         answer._facts, text = Facts.from_dict(record)
         answer._fragments, answer._length, answer._text = [text], 1, text
         return answer
-
-    # Through the record, as exceptions of SDKs hold clients and sockets, which have no pickle.
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Answer.from_dict, (self.to_dict(),)
-
-    def __copy__(self) -> Answer:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Answer:
-        return self
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Answer):

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 from nbretry.errors import describe, type_name
 from nbretry.events import NextStep, exception_in, exception_to_json, usage_in, usage_to_json
 from nbretry.prices import Price
-from nbretry.records import Record
+from nbretry.records import Record, Recorded
 from nbretry.redaction import mask
 from nbretry.types import Usage
 
@@ -19,7 +19,7 @@ AttemptState: TypeAlias = Literal["running", "answered", "failed", "stopped", "s
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Attempt:
+class Attempt(Recorded):
     """One provider asked once.
 
     Attributes:
@@ -180,16 +180,6 @@ class Attempt:
             price=(price[0], price[1]) if price else None,
             prompt_tokens=read.whole("prompt_tokens"),
         )
-
-    # Through the record, as exceptions of SDKs hold clients and sockets, which have no pickle.
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Attempt.from_dict, (self.to_dict(),)
-
-    def __copy__(self) -> Attempt:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Attempt:
-        return self
 
 
 def _as_text(value: object) -> str | None:

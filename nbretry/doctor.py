@@ -45,7 +45,7 @@ from nbretry.events import (
 from nbretry.failures import retry_after_of
 from nbretry.policy import RetryPolicy
 from nbretry.providers import probe
-from nbretry.providers.base import NamedProvider, resolve_model
+from nbretry.providers.base import NamedProvider, innermost, resolve_model
 from nbretry.providers.clients import is_loopback
 from nbretry.providers.local import LocalProvider
 from nbretry.providers.local_model import DEFAULT_MODEL
@@ -176,9 +176,7 @@ class _Examination:
 
     async def run(self, ask: bool) -> Diagnosis:
         """Find out everything."""
-        provider = self.provider
-        while isinstance(provider, NamedProvider):
-            provider = provider.provider
+        provider = innermost(self.provider)
         self.model = resolve_model(provider, "")
         if isinstance(provider, SDKProvider):
             await self._look_at_endpoint(provider)

@@ -23,11 +23,13 @@ from nbretry.converters import (
 )
 from nbretry.deadlines import Deadlines
 from nbretry.errors import ConfigError, nearest
+from nbretry.names import is_name, name_refused
 from nbretry.session import Question
 from nbretry.types import Format
 
 __all__ = [
     "DEFAULT_CONVERSATION",
+    "MAGIC_FLAGS",
     "MAGIC_OPTIONS",
     "OPTIONS",
     "Asked",
@@ -58,8 +60,8 @@ def _variable(text: str) -> str:
 
 
 def _conversation(text: str) -> str:
-    if not text or not all(character.isalnum() or character in "_-." for character in text):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot name a conversation: use letters, digits, '_', '-' and '.'")
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(name_refused(text, "a conversation"))
     return text
 
 
@@ -125,6 +127,9 @@ MAGIC_OPTIONS = (
     Option(("--background",), "background", None, "", "return at once; the answer goes on streaming into this cell"),
 )
 """Those of the magics: `OPTIONS`, and what only a notebook has."""
+
+MAGIC_FLAGS = {flag: option for option in MAGIC_OPTIONS for flag in option.flags}
+"""The same by each of their flags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +293,6 @@ _FLAG = re.compile(r"--?[A-Za-z]")
 
 
 def _split(line: str, in_cell: bool) -> tuple[list[str], str]:
-    known = {flag: option for option in MAGIC_OPTIONS for flag in option.flags}
     arguments: list[str] = []
     position = 0
     while (word := _WORD.match(line, position)) is not None:
@@ -298,9 +302,9 @@ def _split(line: str, in_cell: bool) -> tuple[list[str], str]:
         if not _FLAG.match(text):
             break
         flag, equals, value = text.partition("=")
-        if flag not in known:
-            raise ConfigError(f"there is no option {flag!r}{nearest(flag, list(known))}")
-        option = known[flag]
+        if flag not in MAGIC_FLAGS:
+            raise ConfigError(f"there is no option {flag!r}{nearest(flag, list(MAGIC_FLAGS))}")
+        option = MAGIC_FLAGS[flag]
         position = word.end()
         if option.convert is None:
             if equals:

@@ -9,7 +9,7 @@ from nbretry.diagnosis import KeyState
 from nbretry.prices import estimate_prompt_tokens
 from nbretry.prompt import build_messages
 from nbretry.providers import probe
-from nbretry.providers.base import NamedProvider, provider_name, resolve_model
+from nbretry.providers.base import innermost, provider_name, resolve_model
 from nbretry.providers.local import LocalProvider
 from nbretry.providers.wire import SDKProvider
 from nbretry.roster import Plan, RosterEntry
@@ -50,9 +50,7 @@ def plan(session: Session, question: Question) -> Plan:
 def _entry(session: Session, provider: ProviderType | str, model: str) -> RosterEntry:
     one = session.provider(provider) if isinstance(provider, str) else provider
     name = provider if isinstance(provider, str) else provider_name(one)
-    inner = one
-    while isinstance(inner, NamedProvider):
-        inner = inner.provider
+    inner = innermost(one)
     key, variable, source = _key_of(inner)
     asked = resolve_model(inner, model)
     needs_key = bool(getattr(inner, "needs_auth", False))

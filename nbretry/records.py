@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, Self, cast
 
 from nbretry.errors import nearest
 from nbretry.redaction import mask
 
-__all__ = ["Record", "copied", "masked", "plain", "whole_characters"]
+__all__ = ["Record", "Recorded", "copied", "masked", "plain", "whole_characters"]
 
 _IMAGE = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]*")
 _SHOWN_VALUE = 40
@@ -48,8 +48,27 @@ def masked(value: Any) -> Any:
     if isinstance(value, str):
         return value if _IMAGE.fullmatch(value) else mask(value)
     if isinstance(value, dict):
-        return {name: masked(item) for name, item in value.items()}
-    return [masked(item) for item in value] if isinstance(value, list) else value
+        return {masked(name): masked(item) for name, item in value.items()}
+    return [masked(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+class Recorded:
+    """What is pickled as its record, as exceptions of SDKs hold clients and sockets, which have no pickle.
+
+    Derived classes do not change, and have ``to_dict`` and the class method ``from_dict``.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind: Any = type(self)
+        return kind.from_dict, (kind.to_dict(self),)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
 
 class Record:

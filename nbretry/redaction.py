@@ -11,7 +11,7 @@ import os
 import re
 import threading
 
-__all__ = ["MaskedStream", "key_shapes_in", "mask", "mask_exception", "names_secret", "remember_secret"]
+__all__ = ["KEY_PREFIX", "MaskedStream", "key_shapes_in", "mask", "mask_exception", "names_secret", "remember_secret"]
 
 MASK = "[secret]"
 
@@ -19,23 +19,24 @@ _SHORTEST_SECRET = 8
 _SECRET_NAME = re.compile(
     r"(API_?KEY|(?:ACCESS|AUTH|PRIVATE|SECRET)_?KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE
 )
-_PREFIX = r"(?:pk|rk|gsk|xai|csk|fw|tgp_v1|r8|hf|nvapi|ghp|gho|ghs|github_pat|glpat|pplx)[-_]"
+KEY_PREFIX = r"(?:pk|rk|gsk|xai|csk|fw|tgp_v1|r8|hf|nvapi|ghp|gho|ghs|github_pat|glpat|pplx)[-_]"
+"""What keys of services begin with, beside ``sk-``, ``AIza``, ``AKIA`` and ``eyJ``; a pattern."""
 _WITH_DIGIT = r"(?=[A-Za-z0-9._~+/=\-]*\d)[A-Za-z0-9._~+/=\-]"
 _KEY_SHAPES = re.compile(
     rf"""
       \bsk-[A-Za-z0-9_\-]{{16,}}
-    | \b{_PREFIX}(?=[A-Za-z0-9_\-]*\d)[A-Za-z0-9_\-]{{16,}}
+    | \b{KEY_PREFIX}(?=[A-Za-z0-9_\-]*\d)[A-Za-z0-9_\-]{{16,}}
     | \bAIza[A-Za-z0-9_\-]{{30,}}
     | \bAKIA[A-Z0-9]{{12,}}
     | \beyJ[A-Za-z0-9_\-]{{10,}}\.[A-Za-z0-9_\-]{{10,}}\.[A-Za-z0-9_\-]{{10,}}
-    | \b(?:sk-|{_PREFIX}|AIza)[A-Za-z0-9_\-]*\*{{3,}}[A-Za-z0-9_\-*]*  # a service that quotes a part of a key
+    | \b(?:sk-|{KEY_PREFIX}|AIza)[A-Za-z0-9_\-]*\*{{3,}}[A-Za-z0-9_\-*]*  # a service that quotes a part of a key
     | (?<=[Bb]earer\ ){_WITH_DIGIT}{{16,}}
     | (?<=://)[^\s/:@]+:[^\s/@]+(?=@)
     | (?:(?<=[?&]key=)|(?<=api_key=)|(?<=api-key:\ )){_WITH_DIGIT}{{6,}}
     """,
     re.VERBOSE,
 )
-_KEY_BEGINNING = re.compile(rf"\b(?:sk-|{_PREFIX}|AIza|AKIA|eyJ)[A-Za-z0-9._\-]*\Z|\b[A-Za-z0-9_]{{1,10}}\Z")
+_KEY_BEGINNING = re.compile(rf"\b(?:sk-|{KEY_PREFIX}|AIza|AKIA|eyJ)[A-Za-z0-9._\-]*\Z|\b[A-Za-z0-9_]{{1,10}}\Z")
 
 _known: set[str] = set()
 _lock = threading.Lock()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -25,6 +25,7 @@ from nbretry.definitions import SETTINGS, ProviderTable, Setting
 from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
 from nbretry.events import Event
 from nbretry.keys import find_key
+from nbretry.names import is_name, name_refused
 from nbretry.policy import RetryPolicy
 from nbretry.prices import PriceTable
 from nbretry.prompt import build_messages
@@ -98,8 +99,8 @@ class Session:
         Raises:
             ConfigError: the name cannot be typed after ``-p``.
         """
-        if not name or not all(character.isalnum() or character in "_-." for character in name):
-            raise ConfigError(f"{name!r} cannot name a provider: use letters, digits, '_', '-' and '.'")
+        if not is_name(name):
+            raise ConfigError(name_refused(name, "a provider"))
         self._registered[name] = provider if deadlines is None else NamedProvider(name, provider, deadlines)
 
     def names(self) -> list[str]:
@@ -194,6 +195,15 @@ class Session:
             ConfigError: a name is unknown.
             RetryNoProviderError: nobody was named, and there is no key and no local model.
         """
+        return self._asking(providers, self.filled(question or Question("")))
+
+    def needs_price_table(self, providers: Iterable[ProviderType]) -> bool:
+        """Whether what these cost is to be looked up in the package's table, which has not been loaded yet."""
+        paid = (provider_name(one) for one in providers if getattr(one, "needs_auth", False))
+        return any(map(self.prices.needs_package, paid))
+
+    def _asking(self, providers: Sequence[ProviderType | str] | None, asked: Question) -> RetryProvider:
+        """As `retry_provider`, for a question that the settings have filled."""
         if isinstance(providers, str):
             providers = [name.strip() for name in providers.split(",")]
         chosen = self.default_providers() if providers is None else list(providers)
@@ -202,7 +212,6 @@ class Session:
                 "there is nobody to ask: set a key such as OPENAI_API_KEY in the environment or in .env, "
                 'or get the local model with: pip install "nbretry[local]"'
             )
-        asked = self.filled(question or Question(""))
         policy = replace(self.policy, rounds=self.setting("rounds").value, max_attempts=(asked.retries or 0) + 1)
         if asked.on_break is not None:
             policy = replace(policy, on_break=asked.on_break)
@@ -228,14 +237,12 @@ class Session:
         """
         question = self.filled(question)
         messages = build_messages(question.prompt, question.system, question.history)
-        retry_provider = self.retry_provider(question.providers, question)
-        return self._events(retry_provider, question, messages)
+        return self._events(self._asking(question.providers, question), question, messages)
 
     async def _events(
         self, retry_provider: RetryProvider, question: Question, messages: Messages
     ) -> AsyncGenerator[Event, None]:
-        paid = [provider_name(one) for one in retry_provider.providers if getattr(one, "needs_auth", False)]
-        if any(map(self.prices.needs_package, paid)):
+        if self.needs_price_table(retry_provider.providers):
             await asyncio.to_thread(self.prices.load_package)
         stream = retry_provider.stream_events(question.model, messages, ignore_stream=True, **question.options())
         async with aclosing(stream) as events:

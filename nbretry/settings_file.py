@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from nbretry.deadlines import Deadlines
 from nbretry.definitions import SETTINGS, ProviderTable, Setting, shortened
 from nbretry.errors import ConfigError, nearest
+from nbretry.names import is_name, name_refused
 from nbretry.providers.services import PRESETS, service_of_key
 from nbretry.toml_lines import key_lines
 
@@ -119,8 +120,8 @@ class _FileReader:
                 self._error(f"provider.{name}: {wrong}", "provider", name, *wrong.path)
 
     def _provider(self, name: str, table: dict[str, Any]) -> ProviderTable:
-        if not name or not all(character.isalnum() or character in "_-." for character in name):
-            raise _WrongTableError(f"{name!r} cannot name a provider: use letters, digits, '_', '-' and '.'")
+        if not is_name(name):
+            raise _WrongTableError(name_refused(name, "a provider"))
         for key, value in table.items():
             if _is_api_key(key):
                 raise _WrongTableError(_KEY_REFUSED, key)

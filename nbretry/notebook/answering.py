@@ -6,19 +6,17 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nbretry.answer import Answer
 from nbretry.notebook import awaiting
 from nbretry.notebook.answers import was_shown
 from nbretry.notebook.asking import STOPPED, ask_in_shell
 from nbretry.notebook.comparing import COMPARISON_STOPPED, Comparison, compare_in_shell, display_comparison
-from nbretry.notebook.output import display_answer
 from nbretry.notebook.preparing import Prepared, prepare
 from nbretry.options import Asked, parse_magic_line
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["answer_awaited", "answer_now", "answer_prepared", "show_answer", "show_comparison"]
+__all__ = ["answer_awaited", "answer_now", "answer_prepared", "show_comparison"]
 
 
 async def answer_awaited(shell: InteractiveShell, line: str, cell: str) -> None:
@@ -84,12 +82,6 @@ def answer_prepared(shell: InteractiveShell, prepared: Prepared) -> Any:
     except KeyboardInterrupt:
         pass  # raised below, outside, so that no chain of exceptions is shown with it
     raise _stopped(prepared.asked)
-
-
-def show_answer(shell: InteractiveShell, answer: Answer) -> None:
-    """Show an answer that is the value of a cell, unless this cell has shown it while it came."""
-    if not was_shown(answer):
-        display_answer(shell, answer)
 
 
 def show_comparison(shell: InteractiveShell, comparison: Comparison) -> None:

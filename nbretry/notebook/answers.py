@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from nbretry.answer import Answer
@@ -17,7 +18,9 @@ __all__ = [
     "Answers",
     "forget_shown",
     "keep_in_shell",
+    "keep_late_in_shell",
     "remember_shown",
+    "show_answer",
     "show_in",
     "was_shown",
 ]
@@ -59,6 +62,18 @@ def keep_in_shell(shell: InteractiveShell, answer: Answer, into: str | None = No
     show_in(shell)
 
 
+def keep_late_in_shell(shell: InteractiveShell, answer: Answer) -> None:
+    """The same for an answer that has ended while others were asked: ``_answer`` stays that of the one asked last.
+
+    Args:
+        shell: the user's.
+        answer: becomes the last of ``_answers``.
+    """
+    before = shell.user_ns.get(ANSWER_VARIABLE)
+    was_asked_later = isinstance(before, Answer) and (before.started_at or 0.0) > (answer.started_at or 0.0)
+    keep_in_shell(shell, before if was_asked_later else answer)
+
+
 _shown: list[object] = []
 """What the running cell has shown while it came, so that it is not shown again as the cell's value."""
 
@@ -78,6 +93,14 @@ def forget_shown() -> None:
     _shown.clear()
 
 
+def show_answer(shell: InteractiveShell, answer: Answer) -> None:
+    """Show an answer that is the value of a cell, unless this cell has shown it while it came."""
+    if not was_shown(answer):
+        from nbretry.notebook.output import display_answer
+
+        display_answer(shell, answer)
+
+
 def show_in(shell: InteractiveShell) -> None:
     """Let an answer that is a cell's value be shown as its own cell showed it, and in that cell not twice.
 
@@ -89,13 +112,7 @@ def show_in(shell: InteractiveShell) -> None:
     if shell.display_formatter is None or Answer in shell.display_formatter.ipython_display_formatter:
         return
 
-    def show(answer: Answer) -> None:
-        if not was_shown(answer):
-            from nbretry.notebook.output import display_answer
-
-            display_answer(shell, answer)
-
-    shell.display_formatter.ipython_display_formatter.for_type(Answer, show)
+    shell.display_formatter.ipython_display_formatter.for_type(Answer, partial(show_answer, shell))
     shell.events.register("pre_run_cell", _begin_cell)
 
 

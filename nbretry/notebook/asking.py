@@ -13,7 +13,7 @@ from nbretry.answer import Answer
 from nbretry.deadlines import Deadlines
 from nbretry.events import Event
 from nbretry.notebook.answers import ANSWER_VARIABLE, keep_in_shell, remember_shown
-from nbretry.notebook.awaiting import wakeful_loop
+from nbretry.notebook.awaiting import shown_as, wakeful_loop
 from nbretry.notebook.preparing import Prepared
 from nbretry.options import Asked
 from nbretry.policy import OnBreak
@@ -111,8 +111,7 @@ async def ask_in_shell(shell: InteractiveShell | None, prepared: Prepared) -> An
                 shell.user_ns[asked.into] = value
             return value
     except asyncio.CancelledError as cancelled:
-        # IPython shows it as one line; of its own class it has to stay, as asyncio.timeout looks for exactly that.
-        cancelled._render_traceback_ = lambda: [f"CancelledError: {STOPPED}"]  # type: ignore[attr-defined]
+        shown_as(cancelled, STOPPED)
         raise
 
 

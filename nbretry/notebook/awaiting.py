@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-__all__ = ["AwaitedCells", "Stopped", "run", "wakeful_loop"]
+__all__ = ["AwaitedCells", "Stopped", "run", "shown_as", "wakeful_loop"]
 
 _Result = TypeVar("_Result")
 _DRAINING_PATIENCE = 2.0
@@ -32,6 +32,16 @@ class Stopped(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         return [f"KeyboardInterrupt: {self}"]
+
+
+def shown_as(cancelled: asyncio.CancelledError, line: str) -> None:
+    """Have IPython show a cancellation as this one line; of its own class it stays, as asyncio looks for exactly that.
+
+    Args:
+        cancelled: what is going to be raised.
+        line: what stands after the name of its class.
+    """
+    cancelled._render_traceback_ = lambda: [f"CancelledError: {line}"]  # type: ignore[attr-defined]
 
 
 class AwaitedCells:

@@ -23,14 +23,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nbretry.answer import Answer, RunState
 from nbretry.errors import ConfigError, describe
 from nbretry.events import Event
-from nbretry.notebook.answers import ANSWER_VARIABLE, ANSWERS_VARIABLE, Answers
+from nbretry.notebook.answers import keep_late_in_shell
 from nbretry.notebook.asking import ask_prepared
-from nbretry.notebook.awaiting import wakeful_loop
+from nbretry.notebook.awaiting import shown_as, wakeful_loop
 from nbretry.notebook.late_outputs import CellWatch, LateOutputs
 from nbretry.notebook.loop_thread import spawn
 from nbretry.notebook.output import CellOutput
 from nbretry.notebook.preparing import Prepared
-from nbretry.providers.base import BaseProvider, NamedProvider, provider_name
+from nbretry.notebook.repainting import Bundle, is_captured
+from nbretry.providers.base import warm_up
 from nbretry.redaction import mask
 from nbretry.renderers.tables import line_html
 from nbretry.running import Paint
@@ -39,9 +40,8 @@ from nbretry.session import Question, default_session
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nbretry.notebook.repainting import Bundle
 
-__all__ = ["BACKGROUND_VARIABLE", "BackgroundAnswer", "start"]
+__all__ = ["BACKGROUND_VARIABLE", "BackgroundAnswer", "noting", "start"]
 
 BACKGROUND_VARIABLE = "_background"
 
@@ -119,7 +119,7 @@ class BackgroundAnswer:
 
     def exception(self) -> BaseException | None:
         """What awaiting it raises; None where that is nothing, or not known yet."""
-        return self._exception if self.done() else None
+        return self._exception
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for it without ``await``, and give its value. An interrupt ends the waiting and not the run.
@@ -162,8 +162,7 @@ class BackgroundAnswer:
                 with wakeful_loop():
                     await asyncio.wrap_future(self._ended)
             except asyncio.CancelledError as cancelled:
-                # An interrupt of the cell that waits: IPython shows one line.
-                cancelled._render_traceback_ = lambda: [f"CancelledError: {_NOT_AWAITED}"]  # type: ignore[attr-defined]
+                shown_as(cancelled, _NOT_AWAITED)  # an interrupt of the cell that waits
                 raise
         return self._outcome()
 
@@ -196,7 +195,7 @@ class BackgroundAnswer:
         else:
             self._value, self._exception = task.result()
         if isinstance(self._exception, asyncio.CancelledError):
-            self._exception._render_traceback_ = lambda: [f"CancelledError: {_STOPPED}"]  # type: ignore[attr-defined]
+            shown_as(self._exception, _STOPPED)
         try:
             if self._on_end is not None:
                 self._on_end(self)
@@ -253,8 +252,6 @@ class _Cell:
     """
 
     def __init__(self, shell: InteractiveShell, prepared: Prepared) -> None:
-        from IPython.core.displaypub import CapturingDisplayPublisher
-
         self._shell = shell
         self._prepared = prepared
         self._watch = CellWatch.of(shell)
@@ -262,7 +259,7 @@ class _Cell:
         self._answer: Answer | None = None
         self._lines: list[str] = []
         self._painted = hasattr(shell, "kernel")
-        self._captured = isinstance(shell.display_pub, CapturingDisplayPublisher)
+        self._captured = is_captured(shell)
         self._publish: Callable[..., None] = shell.display_pub.publish  # other cells may have others
         self._outputs: LateOutputs | None = None
         if not self._painted:
@@ -276,13 +273,7 @@ class _Cell:
         """Ask, and tell what comes."""
 
         def new_renderer() -> Paint:
-            paint = self._new_renderer()
-
-            def note_and_paint(event: Event, answer: Answer) -> None:
-                note(answer)
-                paint(event, answer)
-
-            return note_and_paint
+            return noting(note, self._new_renderer())
 
         def keep(answer: Answer) -> None:
             note(answer)
@@ -292,7 +283,7 @@ class _Cell:
 
     def end(self, background: BackgroundAnswer) -> None:
         """Show the end, where there is more to it than the report tells, and keep the answer."""
-        exception = background._exception
+        exception = background.exception()
         if isinstance(exception, asyncio.CancelledError):
             if background.answer.state == "pending":
                 self._lines.append("stopped")
@@ -309,10 +300,7 @@ class _Cell:
         answer, self._answer = self._answer, None
         if answer is None:
             return
-        variables = self._shell.user_ns
-        variables[ANSWERS_VARIABLE] = Answers(default_session().answers)
-        if not _was_asked_after(variables.get(ANSWER_VARIABLE), answer):
-            variables[ANSWER_VARIABLE] = answer
+        keep_late_in_shell(self._shell, answer)
 
     def _new_renderer(self) -> Paint:
         if not self._painted:
@@ -345,18 +333,25 @@ def _load(question: Question) -> None:
     session = default_session()
     providers = session.retry_provider(question.providers, question).providers
     for provider in providers:
-        while isinstance(provider, NamedProvider):
-            provider = provider.provider
-        if isinstance(provider, BaseProvider):
-            with suppress(Exception):  # the run tells it, and asks the next
-                provider.warm_up()
-    paid = [provider_name(one) for one in providers if getattr(one, "needs_auth", False)]
-    if any(map(session.prices.needs_package, paid)):
+        with suppress(Exception):  # the run tells it, and asks the next
+            warm_up(provider)
+    if session.needs_price_table(providers):
         session.prices.load_package()
 
 
-def _was_asked_after(other: Any, answer: Answer) -> bool:
-    return isinstance(other, Answer) and (other.started_at or 0.0) > (answer.started_at or 0.0)
+def noting(note: Note, paint: Paint) -> Paint:
+    """A renderer that tells what comes before it paints.
+
+    Args:
+        note: is told.
+        paint: paints.
+    """
+
+    def note_and_paint(event: Event, answer: Answer) -> None:
+        note(answer)
+        paint(event, answer)
+
+    return note_and_paint
 
 
 def _line(text: str) -> Bundle:

@@ -9,14 +9,15 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from nbretry.redaction import KEY_PREFIX, remember_secret
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = ["register", "unregister"]
 
 _WORTH_A_LOOK = re.compile(
-    r"key|secret|token|passw|credential|bearer|://[^\s/@]{3,300}@|\b(?:sk|pk|rk|gsk|xai|csk|fw|tgp_v1|r8|hf|nvapi|gh[pos]"
-    r"|github_pat|glpat|pplx)[-_]|AIza|AKIA|eyJ",
+    rf"key|secret|token|passw|credential|bearer|://[^\s/@]{{3,300}}@|\b(?:sk[-_]|{KEY_PREFIX})|AIza|AKIA|eyJ",
     re.IGNORECASE,
 )
 _SHORTEST_WORD = 16
@@ -39,7 +40,6 @@ def _look(info: Any) -> None:
     if not _WORTH_A_LOOK.search(source):
         return
     from nbretry.notebook.key_search import keys_in
-    from nbretry.redaction import remember_secret
 
     keys = keys_in(source)
     for _, value in keys:

@@ -69,7 +69,7 @@ class AskMagic:
             self._display_formatter().pop(f"{module}.{name}", None)
 
     def _show_answer(self, answer: Answer) -> None:
-        from nbretry.notebook.answering import show_answer
+        from nbretry.notebook.answers import show_answer
 
         show_answer(self._shell, answer)
 

@@ -25,10 +25,9 @@ import ipywidgets
 from nbretry.answer import Answer
 from nbretry.doctor import names_in
 from nbretry.errors import ConfigError, NbretryError, describe
-from nbretry.events import Event
-from nbretry.notebook.answers import ANSWER_VARIABLE, keep_in_shell
+from nbretry.notebook.answers import ANSWER_VARIABLE, keep_late_in_shell
 from nbretry.notebook.asking import ask_prepared
-from nbretry.notebook.background import BackgroundAnswer
+from nbretry.notebook.background import BackgroundAnswer, noting
 from nbretry.notebook.late_outputs import CellWatch
 from nbretry.notebook.loop_thread import spawn
 from nbretry.notebook.panel_painting import PanelPainter, Picture
@@ -94,7 +93,6 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         self._run: BackgroundAnswer | None = None
         self._typed_at = 0.0
         self._note = ""
-        self._failure: BaseException | None = None
         self._stop_ticking: Callable[[], None] | None = None
         self._filling = False
         self._rows: dict[ProviderChoice, ProviderRow] = {}
@@ -126,7 +124,6 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             self._note = "asking …"
             self._show()
             # In the context of the cell: a span that is open there is the parent of this run's spans.
-            self._failure = None
             self._run = self._cell_context.copy().run(BackgroundAnswer, self._answer_question, self._end, None, True)
 
     def stop(self) -> None:
@@ -331,44 +328,25 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
     # --- asking -------------------------------------------------------------------------------------------------------
 
     async def _answer_question(self, note: Callable[[Answer], None]) -> Answer:
-        try:
-            return await self._answer_settled_question(note)
-        except BaseException as failure:
-            self._failure = failure
-            raise
-
-    async def _answer_settled_question(self, note: Callable[[Answer], None]) -> Answer:
         while (wait := self._typed_at + _SETTLED - time.monotonic()) > 0:  # noqa: ASYNC110 (that nothing happens has no event)
             await asyncio.sleep(wait)
         # In another thread, as what stands for a {{ name }} may take its time.
         prepared = await asyncio.to_thread(prepare, self._shell, self.state.asked(), self._shell.user_ns)
 
         def new_renderer() -> Paint:
-            painter = PanelPainter(self._shell, self._show_picture, self._show_standings)
-
-            def note_and_paint(event: Event, answer: Answer) -> None:
-                note(answer)
-                painter(event, answer)
-
-            return note_and_paint
+            return noting(note, PanelPainter(self._shell, self._show_picture, self._show_standings))
 
         def keep(answer: Answer) -> None:
             note(answer)
-            self._watch.call_between_cells(lambda: self._keep(answer))
+            self._watch.call_between_cells(lambda: keep_late_in_shell(self._shell, answer))
 
         answer: Answer = await ask_prepared(self._shell, prepared, new_renderer, keep)
         return answer
 
-    def _keep(self, answer: Answer) -> None:
-        before = self._shell.user_ns.get(ANSWER_VARIABLE)
-        keep_in_shell(self._shell, answer)
-        if isinstance(before, Answer) and (before.started_at or 0.0) > (answer.started_at or 0.0):
-            self._shell.user_ns[ANSWER_VARIABLE] = before  # it was asked later
-
     def _end(self, background: BackgroundAnswer) -> None:
         with self._lock:
             self.state.phase = "idle"
-            self._note = _last_word(self._failure, background.answer)
+            self._note = _last_word(background.exception(), background.answer)
             self._show()
             self._show_standings()
 

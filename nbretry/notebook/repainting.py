@@ -18,7 +18,7 @@ from nbretry.records import masked
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Bundle", "RepaintedOutput", "masked", "provenance"]
+__all__ = ["Bundle", "RepaintedOutput", "is_captured", "provenance"]
 
 _SHORTEST_INTERVAL = 0.06
 _LONGEST_INTERVAL = 1.0
@@ -47,7 +47,7 @@ class RepaintedOutput:
     ) -> None:
         self._shell = shell
         self._publish = publish
-        self._captured = _is_captured(shell) if captured is None else captured
+        self._captured = is_captured(shell) if captured is None else captured
         self._display_ids: list[str] = []
         self._blank: set[int] = set()
         self._painted_at = 0.0
@@ -147,7 +147,7 @@ def provenance(answer: Answer) -> Bundle:
     return shown
 
 
-def _is_captured(shell: InteractiveShell) -> bool:
+def is_captured(shell: InteractiveShell) -> bool:
     """Whether ``%%capture`` or the like keeps the outputs: it would keep every repaint as an output of its own."""
     from IPython.core.displaypub import CapturingDisplayPublisher
 

@@ -19,7 +19,7 @@ from nbretry.errors import ConfigError
 from nbretry.formats import may_be_schema
 from nbretry.keys import find_key
 from nbretry.notebook.command import SUBCOMMANDS
-from nbretry.options import MAGIC_OPTIONS, Option
+from nbretry.options import MAGIC_FLAGS, MAGIC_OPTIONS, Option
 from nbretry.policy import OnBreak
 from nbretry.providers.presets import PRESETS
 from nbretry.session import Session, default_session
@@ -73,8 +73,8 @@ def for_question_line(line: str, namespace: Mapping[str, Any], *, in_cell: bool)
     if read.awaits is not None:
         return _values(read.awaits, read.fragment, read.given, namespace)
     flag, equals, value = read.fragment.partition("=")
-    if equals and flag in _KNOWN:
-        return _values(_KNOWN[flag], value, read.given, namespace)
+    if equals and flag in MAGIC_FLAGS:
+        return _values(MAGIC_FLAGS[flag], value, read.given, namespace)
     if read.fragment and not read.fragment.startswith("-"):
         if read.may_take is not None:
             return _values(read.may_take, read.fragment, read.given, namespace)
@@ -170,7 +170,7 @@ def _read(line: str, in_cell: bool) -> _Read:
             break
         elif _FLAG.match(text):
             flag, equals, value = text.partition("=")
-            option, read.may_take = _KNOWN.get(flag), None
+            option, read.may_take = MAGIC_FLAGS.get(flag), None
             if option is not None:
                 read.given[option.dest] = value.strip("\"'")
                 if option.convert is not None and not equals:
@@ -327,8 +327,6 @@ def _starting(fragment: str, suggestions: Iterable[Suggestion]) -> Suggestions:
         [one for one in suggestions if one.text.startswith(fragment) and not (hidden and one.text.startswith(hidden))],
     )
 
-
-_KNOWN = {flag: option for option in MAGIC_OPTIONS for flag in option.flags}
 
 _ON_BREAK = {
     "raise": "fail, and keep what had come",

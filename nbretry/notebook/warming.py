@@ -36,16 +36,12 @@ def load_engine() -> None:
 
 def load_sdk() -> None:
     """Load the SDK of the provider that is asked first where nobody is named."""
-    from nbretry.providers.base import BaseProvider, NamedProvider
+    from nbretry.providers.base import warm_up
     from nbretry.session import default_session
 
     session = default_session()
     for name in session.default_providers()[:1]:
-        provider = session.provider(name)
-        if isinstance(provider, NamedProvider):
-            provider = provider.provider
-        if isinstance(provider, BaseProvider):
-            provider.warm_up()
+        warm_up(session.provider(name))
 
 
 def load_prices() -> None:
@@ -53,9 +49,9 @@ def load_prices() -> None:
     from nbretry.session import default_session
 
     session = default_session()
-    for name in session.default_providers()[:1]:
-        if getattr(session.provider(name), "needs_auth", False) and session.prices.needs_package(name):
-            session.prices.load_package()
+    first = session.default_providers()[:1]
+    if first and session.needs_price_table(session.retry_provider(first).providers):
+        session.prices.load_package()
 
 
 STEPS: tuple[Callable[[], None], ...] = (load_engine, load_sdk, load_prices)

@@ -22,12 +22,14 @@ __all__ = [
     "BaseProvider",
     "NamedProvider",
     "aiterate",
+    "innermost",
     "is_content",
     "iterate",
     "passes_through",
     "provider_name",
     "resolve_model",
     "supports_stream",
+    "warm_up",
 ]
 
 _SYNC_METHODS = ("stream_chunks", "create_completion", "create_async_generator", "create_async")
@@ -193,6 +195,24 @@ class NamedProvider:
         return getattr(self.provider, name)
 
 
+def innermost(provider: ProviderType) -> ProviderType:
+    """The provider itself, behind every other name that it was given."""
+    while isinstance(provider, NamedProvider):
+        provider = provider.provider
+    return provider
+
+
+def warm_up(provider: ProviderType) -> None:
+    """Have a provider load what its first question needs; one that is not of ours has nothing to load.
+
+    Raises:
+        Exception: whatever `BaseProvider.warm_up` raises.
+    """
+    inner = innermost(provider)
+    if isinstance(inner, BaseProvider):
+        inner.warm_up()
+
+
 def passes_through(chunk: Any) -> bool:
     """Whether the contract's generators yield a chunk: if it is truthy and not one of our own about the answer."""
     return bool(chunk) and not isinstance(chunk, Metadata)
@@ -272,10 +292,7 @@ def _function_of(
     derives the other forms from the one that was written (in gpt4free's 7.4 line ``create_async`` of a synchronous
     provider waits for the whole answer), and the one that was written streams best.
     """
-    if isinstance(provider, NamedProvider):
-        provider = provider.provider
-    while isinstance(provider, NamedProvider):
-        provider = provider.provider
+    provider = innermost(provider)
     accessor, other = accessors
     methods = [(name, getattr(provider, name, None)) for name in names[1:]]
     given = _given_by(provider, accessor)

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 from nbretry.clock import SYSTEM_CLOCK, Clock
 from nbretry.errors import ConfigError, describe, status_of
 from nbretry.failures import FailureKind, classify, retry_after_of
-from nbretry.providers.base import NamedProvider
+from nbretry.providers.base import innermost
 
 __all__ = ["Cooldown", "Health", "HealthState", "ProviderHealth"]
 
@@ -128,7 +128,7 @@ class Health:
             name: the name to put into the result.
         """
         with self._lock:
-            record = self._records.get(id(_inner(provider)))
+            record = self._records.get(id(innermost(provider)))
             if record is None or record.credentials != _credentials(provider):
                 return ProviderHealth(name)
             resting = self._resting_for(record)
@@ -145,7 +145,7 @@ class Health:
             if providers is None:
                 self._records.clear()
             for provider in providers or ():
-                self._records.pop(id(_inner(provider)), None)
+                self._records.pop(id(innermost(provider)), None)
 
     def may_ask(self, provider: Any, asker: object = None, *, anyway: bool = False) -> tuple[bool, float]:
         """Whether a run may ask a provider now, and if not, how many seconds it still rests.
@@ -201,7 +201,7 @@ class Health:
     def abandoned(self, provider: Any, asker: object = None) -> None:
         """A run has stopped asking a provider, through no fault of its own."""
         with self._lock:
-            record = self._records.get(id(_inner(provider)))
+            record = self._records.get(id(innermost(provider)))
             if record is not None and record.trial is (asker or self):
                 record.trial = None
 
@@ -224,7 +224,7 @@ class Health:
         return times[min(len(times) - 1, int(quantile * len(times)))]
 
     def _record(self, provider: Any) -> _Record:
-        inner = _inner(provider)
+        inner = innermost(provider)
         credentials = _credentials(provider)
         record = self._records.get(id(inner))
         if record is None or record.credentials != credentials:
@@ -251,13 +251,6 @@ def _is_the_providers_own(exception: BaseException) -> bool:
     return kind in (FailureKind.PASSING, FailureKind.RATE_LIMITED)
 
 
-def _inner(provider: Any) -> Any:
-    """The provider behind the names that a session gives it."""
-    while isinstance(provider, NamedProvider):
-        provider = provider.provider
-    return provider
-
-
 def _credentials(provider: Any) -> Any:
     """By what a provider says that it is asked with another key or at another place than before: then all is new."""
-    return getattr(_inner(provider), "credentials", None)
+    return getattr(innermost(provider), "credentials", None)

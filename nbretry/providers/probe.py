@@ -14,7 +14,7 @@ from typing import Any
 from nbretry.diagnosis import KeyState
 from nbretry.errors import ProviderError
 from nbretry.keys import find_key
-from nbretry.providers.base import NamedProvider
+from nbretry.providers.base import innermost
 from nbretry.providers.clients import is_loopback, tls_context
 from nbretry.providers.local import LocalProvider
 from nbretry.providers.local_model import find_model
@@ -58,9 +58,8 @@ def key_of(provider: SDKProvider, url: str | None) -> tuple[KeyState, str | None
 
 def key_variable_of(provider: ProviderType) -> str | None:
     """The environment variable of a provider's key; None where it has none, or that is not known."""
-    while isinstance(provider, NamedProvider):
-        provider = provider.provider
-    return provider._key_variable if isinstance(provider, SDKProvider) else None
+    inner = innermost(provider)
+    return inner._key_variable if isinstance(inner, SDKProvider) else None
 
 
 async def look_into_keyring(provider: SDKProvider) -> None:

@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 from unable import unable
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
-
 PATIENCE = 60.0
 """Seconds; what is waited for takes less than two."""
 

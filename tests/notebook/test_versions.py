@@ -59,7 +59,6 @@ def environment_with(requirements: list[str]) -> Path:
     return python
 
 
-@pytest.mark.skipif("NBRETRY_TEST_KERNEL" in os.environ, reason="this is such a run")
 @pytest.mark.parametrize("requirements", VERSIONS.values(), ids=VERSIONS)
 def test_versions(request: pytest.FixtureRequest, requirements: list[str], tmp_path: Path) -> None:
     """A question streams, fails, is stopped and stands in every kind of cell with these versions as with the newest."""

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from unable import unable
 
 from nbretry.answer import Answer
 from nbretry.errors import RetryProviderError
@@ -336,10 +337,11 @@ def test_an_end_that_goes_wrong_does_not_leave_anybody_waiting(capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # that a forked process may deadlock
 def test_after_a_fork_there_is_a_new_thread() -> None:
     """In a forked process, which has no such thread, questions are answered in the background as well."""
+    if not hasattr(os, "fork"):
+        unable("this system has no fork")
     parent = Asking()
     background = begun(parent)
 

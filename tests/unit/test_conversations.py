@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from page import Page
+from unable import unable
 
 from nbretry.answer import Answer, fold
 from nbretry.conversations import FILE_VERSION, Conversation, Conversations, Turn, text_of
@@ -434,9 +435,10 @@ def test_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert Conversations().load("~/talk.jsonl") == {"main": 1}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs links and modes of files")
 def test_saving_keeps_a_link_and_a_mode(tmp_path: Path) -> None:
     """A link stays one to the file that is written, and whoever might not read the file may not do so afterwards."""
+    if os.name == "nt":
+        unable("this system has not links and modes of files as POSIX has them")
     target, link = tmp_path / "talk.jsonl", tmp_path / "link.jsonl"
     target.touch(mode=0o600)
     link.symlink_to(target)
@@ -477,9 +479,10 @@ except ConfigError as error:
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs a limit for the size of files")
 def test_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     """Where the new file does not come to its end, the old one stays whole and nothing is left beside it."""
+    if os.name == "nt":
+        unable("this system has no limit for the size of files")
     path = tmp_path / "talk.jsonl"
     store(main=[Turn("Why?", "Because.")]).save(path)
     before = path.read_bytes()
@@ -545,9 +548,9 @@ def test_empty_file(tmp_path: Path) -> None:
 
 def test_version_is_documented() -> None:
     """The form that the module describes is the one that is written."""
-    import nbretry.conversations
+    import nbretry.conversation_file
 
-    described = (nbretry.conversations.__doc__ or "").partition("    {")[2].partition("}\n")[0]
+    described = (nbretry.conversation_file.__doc__ or "").partition("    {")[2].partition("}\n")[0]
     assert json.loads(f"{{{described}}}")["version"] == FILE_VERSION
 
 

@@ -226,13 +226,18 @@ def test_unknown_name_of_a_schema() -> None:
         schema_of("zzz", {"_": Movie})
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="newer Pythons' own TypedDict is taken")
-def test_typed_dict_of_an_old_python() -> None:
-    """A ``TypedDict`` that this Python's pydantic cannot take is refused with the one that it takes."""
-    from typing import TypedDict as Old
+def test_typed_dict_of_python_itself() -> None:
+    """``typing.TypedDict`` is a schema from Python 3.12 on; before, it is refused with the one that pydantic takes."""
+    from typing import TypedDict as Own
 
+    class Row(Own):
+        a: int
+
+    if sys.version_info >= (3, 12):
+        assert schema_of("Row", {"Row": Row}).check({"a": 1}) == {"a": 1}
+        return
     with pytest.raises(ConfigError, match=r"use `typing_extensions.TypedDict` instead"):
-        schema_of("Row", {"Row": Old("Row", {"a": int})})
+        schema_of("Row", {"Row": Row})
 
 
 @pytest.mark.parametrize(("package", "name"), [("pydantic", "Point"), ("jsonschema.validators", "person")])

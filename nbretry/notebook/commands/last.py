@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nbretry.answer import Answer
 from nbretry.errors import ConfigError
 from nbretry.notebook.commands.showing import Output, WordParser
-from nbretry.notebook.repainting import masked
+from nbretry.records import masked
 from nbretry.redaction import mask
 from nbretry.renderers.console import printable
 from nbretry.renderers.report import attempt_line, report_html, report_text

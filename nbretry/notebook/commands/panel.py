@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry.doctor import names_in
-from nbretry.errors import ConfigError
-from nbretry.notebook.panel_state import PanelState
-from nbretry.session import default_session
-
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -18,9 +13,6 @@ __all__ = ["run"]
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
     """Show a panel that offers the providers that are asked where nobody is named, or these."""
-    if not hasattr(shell, "kernel"):
-        raise ConfigError("the panel needs a notebook; in a terminal ask with %ask, or with nbretry ask")
-    state = PanelState(default_session(), names_in(words))
-    from nbretry.notebook.panel import Panel
+    from nbretry.notebook.panel import panel
 
-    shell.display_pub.publish(Panel(shell, state)._repr_mimebundle_())
+    shell.display_pub.publish(panel(words)._repr_mimebundle_())

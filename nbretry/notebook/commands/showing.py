@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nbretry.errors import ConfigError
+from nbretry.notebook.repainting import is_captured
 from nbretry.renderers.tables import line_html
 
 if TYPE_CHECKING:
@@ -37,13 +38,11 @@ class Output:
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
-        from IPython.core.displaypub import CapturingDisplayPublisher
-
         self._shell = shell
         self._display_id = uuid.uuid4().hex
         self._shown = False
         # Neither can take back what it was handed.
-        self._only_once = isinstance(shell.display_pub, CapturingDisplayPublisher) or not hasattr(shell, "kernel")
+        self._only_once = is_captured(shell) or not hasattr(shell, "kernel")
 
     def show_for_now(self, line: str) -> None:
         """Show a line until something else is shown."""
