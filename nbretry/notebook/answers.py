@@ -59,11 +59,10 @@ def keep_in_shell(shell: InteractiveShell, answer: Answer, into: str | None = No
     shell.user_ns[ANSWERS_VARIABLE] = Answers(default_session().answers)
     if into:
         shell.user_ns[into] = answer
-    show_in(shell)
 
 
 def keep_late_in_shell(shell: InteractiveShell, answer: Answer) -> None:
-    """The same for an answer that has ended while others were asked: ``_answer`` stays that of the one asked last.
+    """The same for an answer that may have ended after its cell: ``_answer`` stays that of the one asked last.
 
     Args:
         shell: the user's.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from nbretry.answer import Answer
 from nbretry.deadlines import Deadlines
 from nbretry.events import Event
-from nbretry.notebook.answers import ANSWER_VARIABLE, keep_in_shell, remember_shown
+from nbretry.notebook.answers import ANSWER_VARIABLE, keep_in_shell, remember_shown, show_in
 from nbretry.notebook.awaiting import shown_as, wakeful_loop
 from nbretry.notebook.preparing import Prepared
 from nbretry.options import Asked
@@ -99,6 +99,7 @@ async def ask_in_shell(shell: InteractiveShell | None, prepared: Prepared) -> An
     def keep(answer: Answer) -> None:
         if shell is not None:
             keep_in_shell(shell, answer, asked.into)
+            show_in(shell)
             remember_shown(answer)
 
     if asked.new and prepared.conversation is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
 from nbretry.events import Event, FirstContent
-from nbretry.notebook.answers import keep_in_shell, remember_shown
+from nbretry.notebook.answers import keep_in_shell, remember_shown, show_in
 from nbretry.notebook.awaiting import wakeful_loop
 from nbretry.notebook.repainting import Bundle, RepaintedOutput, provenance
 from nbretry.renderers.compare import ComparisonConsole, comparison_html, comparison_text, headings, markdown_html
@@ -74,6 +74,7 @@ async def compare_in_shell(
         kept.append(comparison)
         shell.user_ns[COMPARISON_VARIABLE] = comparison
         keep_in_shell(shell, first_answered(comparison))
+        show_in(shell)
         if into:
             shell.user_ns[into] = comparison
         remember_shown(comparison)

@@ -25,7 +25,7 @@ import ipywidgets
 from nbretry.answer import Answer
 from nbretry.doctor import names_in
 from nbretry.errors import ConfigError, NbretryError, describe
-from nbretry.notebook.answers import ANSWER_VARIABLE, keep_late_in_shell
+from nbretry.notebook.answers import ANSWER_VARIABLE, keep_late_in_shell, show_in
 from nbretry.notebook.asking import ask_prepared
 from nbretry.notebook.background import BackgroundAnswer, noting
 from nbretry.notebook.late_outputs import CellWatch
@@ -72,6 +72,7 @@ def panel(providers: Sequence[str] | None = None) -> Panel:
     shell = get_ipython()
     if shell is None or not hasattr(shell, "kernel"):
         raise ConfigError("the panel needs a notebook; in a terminal ask with %ask, or with nbretry ask")
+    show_in(shell)
     names = None if providers is None else names_in([providers] if isinstance(providers, str) else providers)
     return Panel(shell, PanelState(default_session(), names))
 
