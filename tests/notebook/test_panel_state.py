@@ -12,9 +12,9 @@ from traitlets.config import Config
 
 from nbretry.errors import ConfigError
 from nbretry.notebook.commands import panel as panel_command
-from nbretry.notebook.panel_painting import Picture
-from nbretry.notebook.panel_parts import AnswerView, ProviderRow
-from nbretry.notebook.panel_state import PanelState, Standing
+from nbretry.notebook.panel.painting import Picture
+from nbretry.notebook.panel.parts import AnswerView, ProviderRow
+from nbretry.notebook.panel.state import PanelState, Standing
 from nbretry.providers import OpenAIProvider, ScriptedProvider
 from nbretry.session import Session
 

@@ -30,9 +30,9 @@ from nbretry.notebook.asking import ask_prepared
 from nbretry.notebook.background import BackgroundAnswer, noting
 from nbretry.notebook.late_outputs import CellWatch
 from nbretry.notebook.loop_thread import spawn
-from nbretry.notebook.panel_painting import PanelPainter, Picture
-from nbretry.notebook.panel_parts import STYLE, AnswerView, ProviderRow, button, labelled, markup, row_heads, set_traits
-from nbretry.notebook.panel_state import PanelState, ProviderChoice
+from nbretry.notebook.panel.painting import PanelPainter, Picture
+from nbretry.notebook.panel.parts import STYLE, AnswerView, ProviderRow, button, labelled, markup, row_heads, set_traits
+from nbretry.notebook.panel.state import PanelState, ProviderChoice
 from nbretry.notebook.preparing import prepare
 from nbretry.redaction import mask
 from nbretry.renderers.answer import answer_bundle

@@ -8,8 +8,8 @@ from typing import Any
 
 import ipywidgets
 
-from nbretry.notebook.panel_painting import Picture
-from nbretry.notebook.panel_state import ProviderChoice, Standing
+from nbretry.notebook.panel.painting import Picture
+from nbretry.notebook.panel.state import ProviderChoice, Standing
 from nbretry.redaction import mask
 
 __all__ = ["STYLE", "AnswerView", "ProviderRow", "button", "labelled", "markup", "row_heads", "set_traits"]
