@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nbretry.deadlines import Deadlines
     from nbretry.errors import RetryNoProviderError, RetryProviderError
     from nbretry.notebook import ask, load_ipython_extension, unload_ipython_extension
-    from nbretry.notebook.panel import panel
+    from nbretry.notebook.panel.widget import panel
     from nbretry.policy import RetryPolicy
     from nbretry.prices import PriceTable
     from nbretry.providers import IterListProvider, RetryProvider
@@ -37,7 +37,7 @@ _HOMES = {
     "ask": "nbretry.notebook",
     "default_session": "nbretry.session",
     "load_ipython_extension": "nbretry.notebook",
-    "panel": "nbretry.notebook.panel",
+    "panel": "nbretry.notebook.panel.widget",
     "register": "nbretry.session",
     "unload_ipython_extension": "nbretry.notebook",
 }

@@ -313,6 +313,11 @@ class Answer(Recorded):
     def _clear_text(self) -> None:
         self._fragments, self._length, self._text = [], 0, ""
 
+    def label(self, attempt: Attempt) -> str:
+        """Whom an attempt asked: the provider's name, and ``name:model`` where this run asked it for several."""
+        models = {one.model for one in self._facts.attempts if one.provider == attempt.provider}
+        return f"{attempt.provider}:{attempt.model}" if len(models) > 1 and attempt.model else attempt.provider
+
     def raise_for_failure(self) -> None:
         """Raise `RetryProviderError` or `RetryNoProviderError` if the run failed, and do nothing else."""
         if self.state == "failed":
@@ -331,7 +336,7 @@ class Answer(Recorded):
         else:
             head = "every provider failed" if len(failed) > 1 else "the provider failed"
         return RetryProviderError(
-            failure_text(head, [(attempt.provider, attempt.exception) for attempt in failed if attempt.exception]),
+            failure_text(head, [(self.label(attempt), attempt.exception) for attempt in failed if attempt.exception]),
             attempts=self.attempts,
             exceptions=self.exceptions,
             answer=self,

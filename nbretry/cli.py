@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nbretry.errors import ConfigError, NbretryError, RetryProviderError, describe
-from nbretry.options import add_options, question_of
+from nbretry.options import OPTIONS, add_options, question_of
 from nbretry.renderers.compare import ComparisonConsole, headings
 from nbretry.renderers.console import ConsoleRenderer
 from nbretry.renderers.jsonlines import JsonLinesRenderer
@@ -81,7 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _refuse_dashes(parsed: argparse.Namespace) -> None:
+    """Refuse ``--`` as an option's value, in place of which argparse gives an empty list."""
+    for option in OPTIONS:
+        value = getattr(parsed, option.dest)
+        if value == [] or (isinstance(value, list) and [] in value):
+            raise ConfigError(f"{option.flags[-1]} needs a value, and '--' is none")
+
+
 def _ask(parsed: argparse.Namespace) -> int:
+    _refuse_dashes(parsed)
     prompt = sys.stdin.read() if parsed.question == "-" else parsed.question
     if parsed.compare:
         return _compare(prompt, parsed)

@@ -72,7 +72,13 @@ class Conversation:
         """All turns as messages of user and assistant, without the system prompt; they are copies."""
         return [message for turn in self._turns for message in turn.messages()]
 
-    def add(self, question: QuestionLike, answer: Answer) -> None:
+    def messages_before(self, turn: Turn) -> Messages:
+        """The same of the turns before one; of all where that is none of them."""
+        turns = self._turns
+        place = next((index for index, one in enumerate(turns) if one is turn), len(turns))
+        return [message for one in turns[:place] for message in one.messages()]
+
+    def add(self, question: QuestionLike, answer: Answer, in_place_of: Turn | None = None) -> None:
         """Add what was asked and answered.
 
         A stopped answer counts with the text that had come. Where the run failed or there is no text, nothing is added.
@@ -80,6 +86,7 @@ class Conversation:
         Args:
             question: its prompt as it was sent, and the user's own system prompt.
             answer: the run's, however it ended.
+            in_place_of: the last turn, where this one takes its place; one that is not the last any more stays.
         """
         state = answer.state
         if state not in ("completed", "stopped") or not answer.text.strip():
@@ -96,7 +103,10 @@ class Conversation:
                 answer.started_at,
                 answer.request_sha256 or None,
             )
-            self._turns = (*self._turns, turn)
+            before = self._turns
+            if in_place_of is not None and before and before[-1] is in_place_of:
+                before = before[:-1]
+            self._turns = (*before, turn)
 
     def replace(self, turns: Iterable[Turn]) -> None:
         """Have these turns in place of those before."""

@@ -6,6 +6,7 @@ from argparse import ArgumentTypeError
 from typing import get_args
 
 from nbretry.errors import ConfigError
+from nbretry.names import split_name
 from nbretry.policy import OnBreak
 from nbretry.providers.hedging import check_hedge_after
 from nbretry.types import Format
@@ -26,11 +27,16 @@ __all__ = [
 
 
 def to_providers(text: str) -> list[str]:
-    """Names with commas between."""
+    """Names with commas between, each as ``name`` or ``name:model``."""
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         hint = ", and no spaces" if text.endswith(",") else ""
         raise ArgumentTypeError(f"{text!r} is no list of providers: write their names with commas between{hint}")
+    for name in names:
+        try:
+            split_name(name)
+        except ValueError as error:
+            raise ArgumentTypeError(str(error)) from None
     return names
 
 

@@ -100,18 +100,25 @@ SETTINGS: Mapping[str, Definition] = {
             to_hedge_after,
             "seconds or p90",
             None,
-            "Silence until the next provider is asked beside.",
+            "Silence until the next provider is asked beside; p90: a time that 90 % keep.",
             takes_none=True,
         ),
-        _limit("connect", 10.0, "What a provider has for the connection."),
-        _limit("first_content", 60.0, "What a provider has for its first content."),
+        _limit("connect", 10.0, "Until the connection to a provider stands."),
+        _limit("first_content", 60.0, "From asking to the first content."),
         _limit("idle", 60.0, "From one content to the next."),
-        _limit("total", None, "What a provider has for its whole answer."),
+        _limit("total", None, "From asking to the end of the answer."),
         Definition("retries", to_retries, "times", 0, "How often one provider is asked again before the next."),
-        Definition("rounds", to_rounds, "times", 2, "How often the providers are gone through."),
+        Definition(
+            "rounds", to_rounds, "times", 2, "How often the providers are gone through, where failures are passing."
+        ),
         Definition("max_cost", to_dollars, "US dollars", None, "What one question may cost at most.", takes_none=True),
         Definition(
-            "budget", to_dollars, "US dollars", None, "What all questions of a session may cost.", takes_none=True
+            "budget",
+            to_dollars,
+            "US dollars",
+            None,
+            "What all questions of a session may cost together.",
+            takes_none=True,
         ),
         Definition("format", to_format, "word", "markdown", "Answers as markdown, text, code, json or html."),
         Definition("context", to_context, "cells", 0, "How many of the cells above go with a question."),
@@ -169,7 +176,7 @@ def text_of(value: Any) -> str:
         return "—"
     if isinstance(value, list):
         return ",".join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def definition_of(key: str) -> Definition:

@@ -15,7 +15,7 @@ class Diagnosis:
     """One provider: what it needs, whether it is there, whether it answers. No key is in it, and secrets are masked.
 
     Attributes:
-        provider: its name.
+        provider: its name as it was written: ``name`` or ``name:model``.
         can_answer: whether it answered; where it was not asked, whether nothing is known that speaks against it.
         key: whether its key is there; None for a provider of which that is not known.
         key_variable: environment variable that the key is looked for in; None where there is none.

@@ -7,10 +7,9 @@ import asyncio
 import contextlib
 import difflib
 import re
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from nbretry.converters import to_seconds
 from nbretry.deadlines import Deadlines
@@ -29,6 +28,7 @@ from nbretry.errors import (
     RateLimitError,
     RestingError,
     ServerError,
+    StreamError,
     describe,
     status_of,
     type_name,
@@ -43,12 +43,15 @@ from nbretry.events import (
     UsageReported,
 )
 from nbretry.failures import retry_after_of
+from nbretry.names import split_name
 from nbretry.policy import RetryPolicy
 from nbretry.providers import probe
 from nbretry.providers.base import NamedProvider, innermost, resolve_model
+from nbretry.providers.bridge import within
 from nbretry.providers.clients import is_loopback
 from nbretry.providers.local import LocalProvider
 from nbretry.providers.local_model import DEFAULT_MODEL
+from nbretry.providers.models import is_listed
 from nbretry.providers.presets import PRESETS
 from nbretry.providers.retry_provider import RetryProvider
 from nbretry.providers.services import how_to_set
@@ -65,7 +68,7 @@ _TIMEOUT_ON_THIS_MACHINE = 60.0
 """Seconds; a model on this machine may have to be loaded first."""
 
 _PATIENCE = 1.0
-"""Seconds that a provider has to close what it was given up with."""
+"""Seconds more for a question, which looks after its limit by itself."""
 
 _LONGEST_ANSWER = 256
 """Tokens. It is closed at its first content; a model that thinks unseen needs some before that."""
@@ -76,8 +79,6 @@ _LONGEST_NAME = 80
 
 _PART_OF_A_KEY = re.compile(r"\S*\*{3,}\S*")
 """Services quote the key that they refuse with its middle starred out."""
-
-_Result = TypeVar("_Result")
 
 
 async def examine(
@@ -94,20 +95,20 @@ async def examine(
 
     Args:
         session: where the providers are known, and how they have done.
-        names: whom to examine; None for those that are asked where nobody is named.
+        names: whom to examine, each ``name`` or ``name:model``; None for those that are asked where nobody is named.
         ask: whether to ask each of them, which may cost a fraction of a cent.
         timeout: seconds that each has to begin to answer, and half as many before for the list of its models; None for
             10, or for 60 where the model is on this machine and may have to be loaded.
 
     Returns:
-        One for each name, in their order.
+        One for each name as it is written, in their order.
 
     Raises:
         ConfigError: a name is unknown, or the timeout is not above 0.
     """
     chosen = list(dict.fromkeys(session.default_providers() if names is None else names))
     Deadlines(total=timeout)
-    examinations = [_Examination(session, name, session.provider(name), timeout) for name in chosen]
+    examinations = [_Examination(session, written, session.provider(written), timeout) for written in chosen]
     return list(await asyncio.gather(*(examination.run(ask) for examination in examinations)))
 
 
@@ -116,13 +117,14 @@ def unconfigured(session: Session, examined: Sequence[str]) -> dict[str, str]:
 
     Args:
         session: where the providers are known.
-        examined: names that are left out.
+        examined: who is left out, each ``name`` or ``name:model``.
 
     Returns:
         By name: the environment variable to set, the command that installs it, or nothing where it only has to be
         named.
     """
-    return {name: _what_it_takes(name) for name in session.names() if name not in examined}
+    left_out = {split_name(written)[0] for written in examined}
+    return {name: _what_it_takes(name) for name in session.names() if name not in left_out}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +153,8 @@ class _Examination:
     """One provider, and what has been found about it so far."""
 
     session: Session
-    name: str
+    written: str
+    """``name``, or ``name:model``."""
     provider: ProviderType
     timeout: float | None
     key: KeyState | None = None
@@ -174,10 +177,20 @@ class _Examination:
     only_thought: bool = False
     install: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The provider's own, by which it asks and rests, whatever the model."""
+        return split_name(self.written)[0]
+
+    @property
+    def _has_own_model(self) -> bool:
+        """Whether it is named with a model, which counts more than that of ``-m``."""
+        return bool(split_name(self.written)[1])
+
     async def run(self, ask: bool) -> Diagnosis:
         """Find out everything."""
         provider = innermost(self.provider)
-        self.model = resolve_model(provider, "")
+        self.model = resolve_model(self.provider, "")
         if isinstance(provider, SDKProvider):
             await self._look_at_endpoint(provider)
         elif isinstance(provider, LocalProvider):
@@ -192,16 +205,16 @@ class _Examination:
         except Exception as error:  # it may be given by a function of the user's own
             self._fail(error, hopeless=True)
         with contextlib.suppress(APITimeoutError):
-            await _within(self._limit(), probe.look_into_keyring(provider), "no key")
+            await within(self._limit(), provider.look_into_keyring(), "no key")
         self.key, self.key_variable, self.key_source = probe.key_of(provider, self.url)
         if self.hopeless or self.key == "not set":
             self.hopeless = True
             return
-        if not probe.key_can_be_sent(provider):
+        if not provider.key_can_be_sent:
             self._fail(AuthenticationError(UNSENDABLE_KEY), hopeless=True)
             return
         try:
-            await probe.load_sdk(provider)
+            await asyncio.to_thread(provider.warm_up)
         except Exception as error:
             if isinstance(error, ProviderError):
                 self.install = f'pip install "nbretry[{provider.package}]"'
@@ -209,7 +222,9 @@ class _Examination:
             return
         limit = self._limit() / 2
         try:
-            self.models = await _within(limit, probe.served_models(provider, limit), "no list of models")
+            self.models = await within(limit, provider.list_models(limit), "no list of models")
+        except StreamError:
+            pass  # what came is no list, so that nothing is known of the model
         except Exception as error:
             self.is_slow = isinstance(error, APITimeoutError)
             if isinstance(error, APIConnectionError):
@@ -222,10 +237,13 @@ class _Examination:
         if self.models and not self.model and is_loopback(self.url or ""):
             self.model = self.models[0]
         if self.models is not None and self.model:
-            self.listed = probe.is_listed(self.model, self.models)
+            self.listed = is_listed(self.model, self.models)
 
     async def _look_for_file(self, provider: LocalProvider) -> None:
         self.key = "not needed"
+        if self.model.lower().endswith(".gguf"):
+            provider = LocalProvider(self.model)
+        self.model = provider.default_model  # which any other name stands for
         try:
             self.listed = await probe.find_local_model(provider)
         except Exception as error:
@@ -241,7 +259,7 @@ class _Examination:
         limit = self._limit() / 2 if self.is_slow else self._limit()
         try:
             # The engine looks after the limit; the one here is for a provider that goes on thinking, or does not end.
-            await _within(limit, self._question(limit), "no content", grace=_PATIENCE)
+            await within(limit, self._question(limit), "no content", grace=_PATIENCE)
         except Exception as error:
             self.ask_failure = error
         if self.first_content is not None or self.only_thought:
@@ -300,7 +318,7 @@ class _Examination:
         if not self.asked:
             can_answer = not self.hopeless and self.listed is not False and not _speaks_against(self.failure)
         return Diagnosis(
-            provider=self.name,
+            provider=self.written,
             can_answer=can_answer,
             key=self.key,
             key_variable=self.key_variable,
@@ -331,7 +349,7 @@ class _Examination:
             return f"fetch its model ({size} MB) with: nbretry pull; the first question does that, too"
         error = self.ask_failure or self.failure
         if error is None:
-            return f"name a model that it has, as -m {self._near() or 'MODEL'}"
+            return self._advice_on_model()
         return self._advice_after(error)
 
     def _advice_after(self, error: BaseException) -> str | None:
@@ -347,9 +365,10 @@ class _Examination:
             case PermissionDeniedError(status_code=402 | 429):
                 return "its account has no credit left: add some"
             case PermissionDeniedError():
-                return "use a key that may ask for this model, or name another model with -m"
+                with_option = "" if self._has_own_model else " with -m"
+                return f"use a key that may ask for this model, or name another model{with_option}"
             case NotFoundError() | BadRequestError():
-                return f"name a model that it has, as -m {self._near() or 'MODEL'}"
+                return self._advice_on_model()
             case RateLimitError():
                 after = retry_after_of(error)
                 return f"ask it again after {after:.0f} s" if after else "ask it again later"
@@ -363,6 +382,11 @@ class _Examination:
             case ServerError():
                 return "ask it again later: the fault is its own"
         return None
+
+    def _advice_on_model(self) -> str:
+        near = self._near() or "MODEL"
+        option = f"-p {self.name}:{near}" if self._has_own_model else f"-m {near}"
+        return f"name a model that it has, as {option}"
 
     def _near(self) -> str:
         """The served model whose name is nearest to the one that is asked for."""
@@ -384,31 +408,3 @@ def _line(error: BaseException | None) -> str | None:
     if status == 401 or (status is not None and isinstance(error, AuthenticationError)):
         return f"{type_name(error)}: the key is refused"  # whoever refuses a key may quote a part of it
     return _PART_OF_A_KEY.sub(MASK, one_line(describe(error)))
-
-
-async def _within(seconds: float, work: Coroutine[Any, Any, _Result], what: str, *, grace: float = 0.0) -> _Result:
-    """The result of a coroutine that is given up after a time, also where it does not end when it is cancelled.
-
-    Args:
-        seconds: the limit that is told.
-        work: the coroutine.
-        what: did not come, in a few words.
-        grace: seconds more, for a coroutine that looks after the limit by itself.
-
-    Raises:
-        APITimeoutError: the time has passed.
-        ProviderError: the coroutine was cancelled, and not from here.
-    """
-    task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, if only here
-    try:
-        await asyncio.wait({task}, timeout=seconds + grace)
-        if not task.done():
-            raise APITimeoutError(f"{what} came within {seconds:g} s")
-        if task.cancelled():
-            raise ProviderError("it cancelled its own answer")
-        return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=_PATIENCE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import keyword
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from nbretry.converters import (
     to_context,
@@ -38,6 +38,7 @@ __all__ = [
     "magic_help",
     "parse_magic_line",
     "question_of",
+    "quoted",
 ]
 
 DEFAULT_CONVERSATION = "main"
@@ -50,7 +51,7 @@ def _compared(text: str) -> list[str]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no comparison: write two names or more with commas between{hint}"
         )
-    return names
+    return to_providers(text)
 
 
 def _variable(text: str) -> str:
@@ -76,6 +77,7 @@ class Option:
         metavar: what the help calls the value.
         help: a few words.
         default: the value where the option stands without one; None where it must have one.
+        repeats: whether it may stand several times, with one line of the value each; of others the last counts.
     """
 
     flags: tuple[str, ...]
@@ -84,6 +86,7 @@ class Option:
     metavar: str
     help: str
     default: str | None = None
+    repeats: bool = False
 
     @property
     def usage(self) -> str:
@@ -93,13 +96,27 @@ class Option:
 
 
 OPTIONS = (
-    Option(("-p", "--providers"), "providers", to_providers, "A,B,C", "whom to ask, in this order"),
+    Option(
+        ("-p", "--providers"),
+        "providers",
+        to_providers,
+        "A,B,C",
+        "whom to ask, in this order; A:MODEL asks A for this model",
+    ),
     Option(("-m", "--model"), "model", str, "MODEL", "which model, in place of each provider's own"),
-    Option(("-s", "--system"), "system", str, "TEXT", "a system prompt, in quotes where it has spaces"),
+    Option(
+        ("-s", "--system"),
+        "system",
+        str,
+        "TEXT",
+        "a system prompt, in quotes where it has spaces; again for its next line",
+        repeats=True,
+    ),
     Option(("-t", "--temperature"), "temperature", to_temperature, "T", "0 (always the same) to 2 (very varied)"),
     Option(("--max-tokens",), "max_tokens", to_max_tokens, "N", "the longest answer, in tokens"),
     Option(("--on-break",), "on_break", to_on_break, "HOW", "a stream that dies midway: restart, continue or raise"),
     Option(("--hedge-after",), "hedge_after", to_hedge_after, "S", "seconds of silence until another is asked beside"),
+    Option(("--connect",), "connect", to_seconds, "S", "seconds that a provider has for the connection"),
     Option(("--first-content",), "first_content", to_seconds, "S", "seconds that a provider has for its first content"),
     Option(("--idle",), "idle", to_seconds, "S", "seconds from one content to the next"),
     Option(("--total",), "total", to_seconds, "S", "seconds for a provider's whole answer"),
@@ -163,11 +180,6 @@ class Asked:
     background: bool = False
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(re.sub(r"^argument ([^ :]+): ", r"\1: ", message))
-
-
 def add_options(parser: argparse.ArgumentParser, options: tuple[Option, ...] = OPTIONS) -> None:
     """Let a parser take these options."""
     for option in options:
@@ -175,7 +187,12 @@ def add_options(parser: argparse.ArgumentParser, options: tuple[Option, ...] = O
             parser.add_argument(*option.flags, dest=option.dest, action="store_true", help=option.help)
         else:
             parser.add_argument(
-                *option.flags, dest=option.dest, type=option.convert, metavar=option.metavar, help=option.help
+                *option.flags,
+                dest=option.dest,
+                action="append" if option.repeats else "store",
+                type=option.convert,
+                metavar=option.metavar,
+                help=option.help,
             )
 
 
@@ -191,12 +208,12 @@ def question_of(prompt: str, parsed: argparse.Namespace) -> Question:
         prompt,
         providers=parsed.providers,
         model=parsed.model or "",
-        system=parsed.system,
+        system=None if parsed.system is None else "\n".join(parsed.system),
         temperature=parsed.temperature,
         max_tokens=parsed.max_tokens,
         on_break=parsed.on_break,
         hedge_after=parsed.hedge_after,
-        deadlines=Deadlines(first_content=parsed.first_content, idle=parsed.idle, total=parsed.total),
+        deadlines=Deadlines(**{limit.name: getattr(parsed, limit.name) for limit in fields(Deadlines)}),
         retries=parsed.retries,
         max_cost=parsed.max_cost,
     )
@@ -251,10 +268,8 @@ def parse_magic_line(line: str, cell: str | None = None) -> Asked:
     Raises:
         ConfigError: an option is unknown or its value is wrong, or words stand on the ``%%ask`` line of a cell.
     """
-    arguments, rest = _split(line, in_cell=cell is not None)
-    parser = _Parser(prog="%%ask", add_help=False, allow_abbrev=False)
-    add_options(parser, MAGIC_OPTIONS)
-    parsed = parser.parse_args(arguments)
+    given, rest = _split(line, in_cell=cell is not None)
+    parsed = _converted(given)
     if cell is not None and cell.strip():
         if rest:
             raise ConfigError(
@@ -277,6 +292,20 @@ def parse_magic_line(line: str, cell: str | None = None) -> Asked:
     )
 
 
+def _converted(given: Sequence[tuple[Option, str]]) -> argparse.Namespace:
+    """The values of the options by their names, as a parser with `add_options` has them."""
+    values: dict[str, Any] = {option.dest: False if option.convert is None else None for option in MAGIC_OPTIONS}
+    for option, text in given:
+        try:
+            value = True if option.convert is None else option.convert(text)
+        except argparse.ArgumentTypeError as error:
+            raise ConfigError(f"{'/'.join(option.flags)}: {error}") from None
+        except ValueError:  # a number of thousands of digits
+            raise ConfigError(f"{'/'.join(option.flags)}: {_shorten(text)!r} is too long") from None
+        values[option.dest] = [*(values[option.dest] or []), value] if option.repeats else value
+    return argparse.Namespace(**values)
+
+
 def _check_together(parsed: argparse.Namespace) -> None:
     if parsed.schema and parsed.format not in (None, "json"):
         raise ConfigError(f"--schema is for -f json, and not for -f {parsed.format}")
@@ -290,15 +319,19 @@ def _check_together(parsed: argparse.Namespace) -> None:
 
 _WORD = re.compile(r"""\s*((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'])+|\S+)""")
 _FLAG = re.compile(r"--?[A-Za-z]")
+_ESCAPED = re.compile(r"""\\(?:(["'\\])|u(000[a-d]|001[c-e]|0085|202[89]))""")
+_NEEDS_QUOTES = re.compile(r"""^-|[\s"']|^$""")
+_LINE_END = re.compile("[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
 
 
-def _split(line: str, in_cell: bool) -> tuple[list[str], str]:
-    arguments: list[str] = []
+def _split(line: str, in_cell: bool) -> tuple[list[tuple[Option, str]], str]:
+    """The options of a line, each with the text of its value, and what follows them."""
+    given: list[tuple[Option, str]] = []
     position = 0
     while (word := _WORD.match(line, position)) is not None:
         text = word[1]
         if text == "--":
-            return arguments, line[word.end() :].strip()
+            return given, line[word.end() :].strip()
         if not _FLAG.match(text):
             break
         flag, equals, value = text.partition("=")
@@ -309,7 +342,7 @@ def _split(line: str, in_cell: bool) -> tuple[list[str], str]:
         if option.convert is None:
             if equals:
                 raise ConfigError(f"{flag} takes no value, and not {_shorten(value)!r}")
-            arguments.append(option.flags[-1])
+            given.append((option, ""))
             continue
         if not equals:
             follows = _WORD.match(line, position)
@@ -321,8 +354,8 @@ def _split(line: str, in_cell: bool) -> tuple[list[str], str]:
             else:
                 value = follows[1]
                 position = follows.end()
-        arguments.append(f"{option.flags[-1]}={_unquote(flag, value)}")
-    return arguments, line[position:].strip()
+        given.append((option, _unquote(flag, value)))
+    return given, line[position:].strip()
 
 
 def _unquote(flag: str, text: str) -> str:
@@ -330,7 +363,20 @@ def _unquote(flag: str, text: str) -> str:
         return text
     if len(text) < 2 or text[-1] != text[0]:
         raise ConfigError(f"{flag}: the quote in {_shorten(text)} is not closed")
-    return re.sub(r"\\([\"'\\])", r"\1", text[1:-1])
+    return _ESCAPED.sub(lambda found: found[1] or chr(int(found[2], 16)), text[1:-1])
+
+
+def quoted(text: str) -> str:
+    """A value as it stands on the line of ``%%ask``: in quotes where it needs them.
+
+    What would end the line there is written by its number, as ``\\u2028``, which means it between quotes only.
+    """
+    if not _NEEDS_QUOTES.search(text):
+        return text
+    quote = "'" if '"' in text and "'" not in text else '"'
+    escaped = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+    in_one_line = _LINE_END.sub(lambda found: rf"\u{ord(found[0]):04x}", escaped)
+    return f"{quote}{in_one_line}{quote}"
 
 
 def _shorten(text: str) -> str:

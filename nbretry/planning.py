@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nbretry.diagnosis import KeyState
+from nbretry.names import split_name
 from nbretry.prices import estimate_prompt_tokens
 from nbretry.prompt import build_messages
 from nbretry.providers import probe
@@ -24,8 +25,8 @@ def roster(session: Session, providers: Sequence[ProviderType | str], model: str
 
     Args:
         session: where the providers are known, and how they have done.
-        providers: by name or as objects.
-        model: what would be asked for; empty for each provider's own.
+        providers: as ``name`` or ``name:model``, or as objects.
+        model: what would be asked for of those that are named without one; empty for each provider's own.
 
     Raises:
         ConfigError: a name is unknown.
@@ -49,10 +50,10 @@ def plan(session: Session, question: Question) -> Plan:
 
 def _entry(session: Session, provider: ProviderType | str, model: str) -> RosterEntry:
     one = session.provider(provider) if isinstance(provider, str) else provider
-    name = provider if isinstance(provider, str) else provider_name(one)
+    name = split_name(provider)[0] if isinstance(provider, str) else provider_name(one)
     inner = innermost(one)
     key, variable, source = _key_of(inner)
-    asked = resolve_model(inner, model)
+    asked = resolve_model(one, model)
     needs_key = bool(getattr(inner, "needs_auth", False))
     return RosterEntry(
         name,

@@ -19,7 +19,7 @@ class Question:
 
     Attributes:
         prompt: the text, or parts as in `nbretry.types.Content`.
-        providers: whom to ask in this order, by name or as objects; None for the session's own order.
+        providers: whom to ask in this order, as ``name``, ``name:model`` or objects; None for the session's own order.
         model: name of the model; empty for each provider's default.
         system: a system prompt.
         temperature: 0 for the same answer each time, larger for more varied ones; None for the provider's default.

@@ -1,19 +1,13 @@
-"""What the magic, the panel and the command line share: the providers by name, and one way to ask them.
-
-A name stands for, in this order: what the user registered, what a file of settings describes, what another package
-offers by the entry point group ``nbretry.providers``, a known service of `nbretry.providers.presets`.
-"""
+"""What the magic, the panel and the command line share: the providers by name, and one way to ask them."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +15,17 @@ from nbretry.answer import Answer
 from nbretry.clock import SYSTEM_CLOCK, Clock
 from nbretry.conversations import Conversations
 from nbretry.deadlines import Deadlines
-from nbretry.definitions import SETTINGS, ProviderTable, Setting
-from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
+from nbretry.definitions import SETTINGS, Setting
+from nbretry.errors import RetryNoProviderError, RetryProviderError
 from nbretry.events import Event
-from nbretry.keys import find_key
-from nbretry.names import is_name, name_refused
+from nbretry.names import split_name
 from nbretry.policy import RetryPolicy
 from nbretry.prices import PriceTable
 from nbretry.prompt import build_messages
-from nbretry.providers.base import NamedProvider, provider_name
+from nbretry.provider_names import ENTRY_POINT_GROUP, ProviderNames
+from nbretry.providers.base import provider_name
 from nbretry.providers.budget import Budget
 from nbretry.providers.health import Cooldown, Health, ProviderHealth
-from nbretry.providers.presets import PRESETS, provider_from_preset, provider_from_table
 from nbretry.providers.retry_provider import RetryProvider
 from nbretry.question import Question
 from nbretry.runlog import RunLog
@@ -41,8 +34,6 @@ from nbretry.settings import IN_SESSION, Settings
 from nbretry.types import Messages, ProviderType
 
 __all__ = ["ENTRY_POINT_GROUP", "Question", "Session", "default_session", "register"]
-
-ENTRY_POINT_GROUP = "nbretry.providers"
 
 _ANSWERS_KEPT = 50
 
@@ -82,11 +73,11 @@ class Session:
     conversations: Conversations = field(default_factory=Conversations)
     clock: Clock = SYSTEM_CLOCK
     settings: Settings = field(default_factory=Settings)
-    _registered: dict[str, ProviderType] = field(default_factory=dict)
-    _made: dict[str, ProviderType] = field(default_factory=dict)
-    _described: dict[str, tuple[ProviderTable, ProviderType]] = field(default_factory=dict)
     _limit_from_settings: float | None = None
     _log: RunLog | None = None
+
+    def __post_init__(self) -> None:
+        self._provider_names = ProviderNames(self.settings)
 
     def register(self, name: str, provider: ProviderType, deadlines: Deadlines | None = None) -> None:
         """Let a name stand for a provider, in place of what it stood for before.
@@ -99,36 +90,29 @@ class Session:
         Raises:
             ConfigError: the name cannot be typed after ``-p``.
         """
-        if not is_name(name):
-            raise ConfigError(name_refused(name, "a provider"))
-        self._registered[name] = provider if deadlines is None else NamedProvider(name, provider, deadlines)
+        self._provider_names.register(name, provider, deadlines)
 
     def names(self) -> list[str]:
         """Every name that stands for a provider, the user's own first."""
-        described = self.settings.readable_providers()
-        return list(dict.fromkeys([*self._registered, *described, *_entry_points(), *PRESETS]))
+        return self._provider_names.names()
 
     def provider(self, name: str) -> ProviderType:
-        """The provider that a name stands for; the same object each time.
+        """The provider that a name stands for.
+
+        Args:
+            name: ``name``, or ``name:model`` for the same provider, asked for this model whatever else is named.
+
+        Returns:
+            Of a name alone the same object each time.
 
         Raises:
             ConfigError: nothing of that name is known, the package that offers it cannot be loaded, or a file of
                 settings has a mistake.
         """
-        if name in self._registered:
-            return self._registered[name]
-        table = self.settings.providers().get(name)
-        if table is not None:
-            known = self._described.get(name)
-            if known is None or known[0] != table:
-                known = self._described[name] = (table, provider_from_table(table))
-            return known[1]
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
+        return self._provider_names.provider(name)
 
     def default_providers(self) -> list[str]:
-        """Whom to ask where nobody was named: those of the setting ``providers``.
+        """Whom to ask where nobody was named: those of the setting ``providers``, each ``name`` or ``name:model``.
 
         Without it: the user's own, those of the files of settings, services whose key is set, the local model. The
         system keyring is not looked into.
@@ -136,13 +120,7 @@ class Session:
         Raises:
             ConfigError: a file of settings or the environment has a mistake.
         """
-        named: list[str] | None = self.settings.get("providers").value
-        if named is not None:
-            return list(named)
-        with_key = [name for name, preset in PRESETS.items() if preset.key_variable and find_key(preset.key_variable)]
-        local = ["local"] if importlib.util.find_spec("xllamacpp") else []
-        described = [table.name for table in self.settings.providers().values() if _may_be_asked(table)]
-        return list(dict.fromkeys([*self._registered, *described, *with_key, *local]))
+        return self._provider_names.default_providers()
 
     def setting(self, key: str) -> Setting:
         """What counts for a question that does not say itself, and where it came from.
@@ -180,7 +158,7 @@ class Session:
         Raises:
             ConfigError: nothing of that name is known.
         """
-        return self.health.of(self.provider(name), name)
+        return self.health.of(self.provider(name), split_name(name)[0])
 
     def retry_provider(
         self, providers: Sequence[ProviderType | str] | None = None, question: Question | None = None
@@ -188,7 +166,7 @@ class Session:
         """One provider that asks these in order.
 
         Args:
-            providers: by name or as objects; None for `default_providers`.
+            providers: as ``name`` or ``name:model``, or as objects; None for `default_providers`.
             question: its settings come before the session's own.
 
         Raises:
@@ -204,9 +182,7 @@ class Session:
 
     def _asking(self, providers: Sequence[ProviderType | str] | None, asked: Question) -> RetryProvider:
         """As `retry_provider`, for a question that the settings have filled."""
-        if isinstance(providers, str):
-            providers = [name.strip() for name in providers.split(",")]
-        chosen = self.default_providers() if providers is None else list(providers)
+        chosen = self._provider_names.chosen(providers)
         if not chosen:
             raise RetryNoProviderError(
                 "there is nobody to ask: set a key such as OPENAI_API_KEY in the environment or in .env, "
@@ -217,7 +193,7 @@ class Session:
             policy = replace(policy, on_break=asked.on_break)
         budget = self.limited_budget()
         return RetryProvider(
-            self._all_named(chosen, providers is None),
+            chosen,
             shuffle=False,
             policy=policy,
             deadlines=asked.deadlines,
@@ -282,7 +258,7 @@ class Session:
 
         Args:
             question: what is asked; whom it names itself is passed over.
-            providers: by name or as objects; one may come several times.
+            providers: as ``name`` or ``name:model``, or as objects; one may come several times.
             paint: is handed the answer's place in this order, from 0, each event, and the answer after it.
             keep: is handed the answers in this order as well, however they ended.
 
@@ -378,43 +354,6 @@ class Session:
             "hedge_after": ("session.hedge_after", self.hedge_after),
             "budget": (_BUDGET_LIMIT, None if limit == self._limit_from_settings else limit),
         }
-
-    def _all_named(self, chosen: Sequence[ProviderType | str], by_default: bool) -> list[ProviderType]:
-        try:
-            return [self._named(one) if isinstance(one, str) else one for one in chosen]
-        except ConfigError as error:
-            setting = self.settings.get("providers")
-            if by_default and setting.value is not None:
-                raise ConfigError(f"{setting.source}: providers: {error}") from None
-            raise
-
-    def _named(self, name: str) -> ProviderType:
-        provider = self.provider(name)
-        return provider if provider_name(provider) == name else NamedProvider(name, provider)
-
-    def _make(self, name: str) -> ProviderType:
-        points = _entry_points()
-        if name in points:
-            try:
-                return points[name].load()
-            except Exception as error:
-                raise ConfigError(f"the provider {name!r} of another package cannot be loaded: {error}") from error
-        if name in PRESETS:
-            return provider_from_preset(name)
-        raise ConfigError(f"there is no provider named {name!r}{nearest(name, self.names())}")
-
-
-def _may_be_asked(table: ProviderTable) -> bool:
-    """Whether somebody who was only described is asked by default: not a known service without a key."""
-    preset = PRESETS.get(table.name)
-    if preset is None:
-        return True
-    variable = table.key_variable or (preset.key_variable if table.base_url is None else None)
-    return variable is None or find_key(variable) is not None
-
-
-def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 _default = Session()

@@ -16,7 +16,7 @@ from nbretry.names import is_name, name_refused
 from nbretry.providers.services import PRESETS, service_of_key
 from nbretry.toml_lines import key_lines
 
-__all__ = ["Layer", "read_settings"]
+__all__ = ["Layer", "WrongTableError", "checked_provider", "read_settings"]
 
 _KINDS = ("openai", "anthropic")
 _TEXTS = ("kind", "base_url", "model", "key_variable")
@@ -52,6 +52,46 @@ def read_settings(path: Path, where: str, table: str) -> Layer | None:
         None where the table is not in it.
     """
     return _FileReader(path, where, table).layer()
+
+
+class WrongTableError(ConfigError):
+    """What describes a provider has a mistake.
+
+    Attributes:
+        key: under which it stands; None where it is no single one's.
+    """
+
+    def __init__(self, text: str, key: str | None = None) -> None:
+        super().__init__(text)
+        self.key = key
+
+
+def checked_provider(name: str, written: Mapping[str, Any], *, of_project: bool) -> ProviderTable:
+    """What describes a provider, once it is known to be right.
+
+    Args:
+        name: the provider's.
+        written: its table, as TOML has it.
+        of_project: whether it is a project's, which may do less than the user's own.
+
+    Raises:
+        WrongTableError: it has a mistake; the text says what would be right, and not where it stands.
+    """
+    if not is_name(name):
+        raise WrongTableError(name_refused(name, "a provider"))
+    for key, value in written.items():
+        if _is_api_key(key):
+            raise WrongTableError(_KEY_REFUSED, key)
+        if key not in _TEXTS and key not in _LIMITS:
+            raise WrongTableError(f"there is no {key!r}{nearest(key, [*_TEXTS, *_LIMITS])}", key)
+        if key in _TEXTS and not (isinstance(value, str) and value.strip()):
+            raise WrongTableError(f"{key} is {shortened(value)}, and should be text", key)
+    texts = {key: written[key].strip() for key in _TEXTS if key in written}
+    _check_texts(name, texts)
+    if of_project:
+        _check_project(name, texts)
+    limits = {key: _seconds(key, written[key]) for key in _LIMITS if key in written}
+    return ProviderTable(name, **texts, deadlines=Deadlines(**limits) if limits else None)
 
 
 class _FileReader:
@@ -115,70 +155,11 @@ class _FileReader:
                 self._error(f"provider.{name} is no table: write [{heading}.NAME]", "provider", name)
                 continue
             try:
-                self._layer.tables[name] = self._provider(name, table)
-            except _WrongTableError as wrong:
-                self._error(f"provider.{name}: {wrong}", "provider", name, *wrong.path)
-
-    def _provider(self, name: str, table: dict[str, Any]) -> ProviderTable:
-        if not is_name(name):
-            raise _WrongTableError(name_refused(name, "a provider"))
-        for key, value in table.items():
-            if _is_api_key(key):
-                raise _WrongTableError(_KEY_REFUSED, key)
-            if key not in _TEXTS and key not in _LIMITS:
-                raise _WrongTableError(f"there is no {key!r}{nearest(key, [*_TEXTS, *_LIMITS])}", key)
-            if key in _TEXTS and not (isinstance(value, str) and value.strip()):
-                raise _WrongTableError(f"{key} is {shortened(value)}, and should be text", key)
-        texts = {key: table[key].strip() for key in _TEXTS if key in table}
-        self._check_address(name, texts)
-        limits = {key: self._seconds(key, table[key]) for key in _LIMITS if key in table}
-        return ProviderTable(
-            name, **texts, deadlines=Deadlines(**limits) if limits else None, source=self._source("provider", name)
-        )
-
-    def _check_address(self, name: str, texts: Mapping[str, str]) -> None:
-        kind, url, variable = texts.get("kind"), texts.get("base_url"), texts.get("key_variable")
-        service = PRESETS.get(name)
-        if service is None and name.lower() in PRESETS:
-            raise _WrongTableError(f"the service is called {name.lower()}: write provider.{name.lower()}")
-        if kind not in (None, *_KINDS):
-            raise _WrongTableError(f"kind is {kind!r}, and should be {' or '.join(_KINDS)}", "kind")
-        if url is not None and not _is_address(url):
-            raise _WrongTableError(f"base_url is {url!r}, and should be as http://gpu-server:8000/v1", "base_url")
-        if service is not None and service.kind == "local":
-            raise _WrongTableError("this is the model on this machine: choose another name")
-        if service is None and kind is None and url is None:
-            raise _WrongTableError("there is no service of this name: give its base_url")
-        if variable is not None and not variable.isidentifier():
-            raise _WrongTableError("key_variable should be the name of an environment variable", "key_variable")
-        # A project's file may be a stranger's, who could have questions and keys sent to himself.
-        if not self._prefix:
-            return
-        if url is not None and service is not None:
-            raise _WrongTableError(
-                "a project may not give a known service another address: choose another name", "base_url"
-            )
-        if variable is None:
-            return
-        owner = service_of_key(variable.upper())  # Windows has one variable for both
-        goes_to = url or (service or PRESETS[kind or "openai"]).base_url or ""
-        if owner is not None and owner is not service and not _is_at(goes_to, owner.base_url):
-            raise _WrongTableError(
-                f"a project may not send the key of {owner.name} elsewhere: name another variable", "key_variable"
-            )
-        if owner is None and url is not None and not variable.startswith(_FOR_NBRETRY):
-            # Any variable may have a secret that its owner has put there for something else, as GITHUB_TOKEN.
-            raise _WrongTableError(
-                f"a project may have only a key sent that is meant for nbretry: call its variable "
-                f"{_FOR_NBRETRY}{variable}, or describe the provider in your own settings",
-                "key_variable",
-            )
-
-    def _seconds(self, key: str, value: Any) -> float:
-        try:
-            return float(replace(SETTINGS[key], takes_none=False).value_of(value))
-        except ConfigError as error:
-            raise _WrongTableError(str(error), key) from None
+                checked = checked_provider(name, table, of_project=bool(self._prefix))
+            except WrongTableError as wrong:
+                self._error(f"provider.{name}: {wrong}", "provider", name, *([] if wrong.key is None else [wrong.key]))
+            else:
+                self._layer.tables[name] = replace(checked, source=self._source("provider", name))
 
     def _source(self, *path: str) -> str:
         line = self._lines.get((*self._prefix, *path))
@@ -190,12 +171,53 @@ class _FileReader:
         self._layer.errors.append(f"{self._source(*path)}: {told}")
 
 
-class _WrongTableError(Exception):
-    """A table of a provider has a mistake, under this path."""
+def _check_texts(name: str, texts: Mapping[str, str]) -> None:
+    kind, url, variable = texts.get("kind"), texts.get("base_url"), texts.get("key_variable")
+    service = PRESETS.get(name)
+    if service is None and name.lower() in PRESETS:
+        raise WrongTableError(f"the service is called {name.lower()}: write provider.{name.lower()}")
+    if kind not in (None, *_KINDS):
+        raise WrongTableError(f"kind is {kind!r}, and should be {' or '.join(_KINDS)}", "kind")
+    if url is not None and not _is_address(url):
+        raise WrongTableError(f"base_url is {url!r}, and should be as http://gpu-server:8000/v1", "base_url")
+    if service is not None and service.kind == "local":
+        raise WrongTableError("this is the model on this machine: choose another name")
+    if service is None and kind is None and url is None:
+        raise WrongTableError("there is no service of this name: give its base_url")
+    if not texts.get("model", "").isprintable():
+        raise WrongTableError(f"model is {shortened(texts['model'])}, which has an invisible character in it", "model")
+    if variable is not None and not variable.isidentifier():
+        raise WrongTableError("key_variable should be the name of an environment variable", "key_variable")
 
-    def __init__(self, text: str, *path: str) -> None:
-        super().__init__(text)
-        self.path = path
+
+def _check_project(name: str, texts: Mapping[str, str]) -> None:
+    """A project's file may be a stranger's, who could have questions and keys sent to himself."""
+    kind, url, variable = texts.get("kind"), texts.get("base_url"), texts.get("key_variable")
+    service = PRESETS.get(name)
+    if url is not None and service is not None:
+        raise WrongTableError("a project may not give a known service another address: choose another name", "base_url")
+    if variable is None:
+        return
+    owner = service_of_key(variable.upper())  # Windows has one variable for both
+    goes_to = url or (service or PRESETS[kind or "openai"]).base_url or ""
+    if owner is not None and owner is not service and not _is_at(goes_to, owner.base_url):
+        raise WrongTableError(
+            f"a project may not send the key of {owner.name} elsewhere: name another variable", "key_variable"
+        )
+    if owner is None and url is not None and not variable.startswith(_FOR_NBRETRY):
+        # Any variable may have a secret that its owner has put there for something else, as GITHUB_TOKEN.
+        raise WrongTableError(
+            f"a project may have only a key sent that is meant for nbretry: call its variable "
+            f"{_FOR_NBRETRY}{variable}, or describe the provider in your own settings",
+            "key_variable",
+        )
+
+
+def _seconds(key: str, value: Any) -> float:
+    try:
+        return float(replace(SETTINGS[key], takes_none=False).value_of(value))
+    except ConfigError as error:
+        raise WrongTableError(str(error), key) from None
 
 
 def _is_address(url: str) -> bool:

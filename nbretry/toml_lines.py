@@ -1,12 +1,12 @@
-"""In which line of a TOML text each key stands, which `tomllib` does not tell."""
+"""What `tomllib` does not do: it tells in which line of a TOML text each key stands, and writes a table."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-__all__ = ["key_lines"]
+__all__ = ["key_lines", "table_text"]
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -39,6 +39,20 @@ def key_lines(text: str) -> dict[Path, int]:
     with suppress(_UnreadableError, RecursionError):  # whoever asks goes without a line
         scanner.scan()
     return scanner.lines
+
+
+def table_text(path: Path, values: Mapping[str, str]) -> str:
+    """A table of texts as TOML.
+
+    Args:
+        path: of the table, as ``("tool", "nbretry")``.
+        values: what stands in it.
+
+    Returns:
+        A line for its name and one for each value.
+    """
+    heading = ".".join(map(_key_text, path))
+    return "\n".join([f"[{heading}]", *(f"{_key_text(key)} = {_quoted(value)}" for key, value in values.items())])
 
 
 class _UnreadableError(Exception):
@@ -135,3 +149,13 @@ def _name(part: re.Match[str]) -> str:
         return str(tomllib.loads(f"key = {part['basic']}")["key"])
     except tomllib.TOMLDecodeError:
         raise _UnreadableError from None
+
+
+def _key_text(key: str) -> str:
+    found = _KEY.fullmatch(key)
+    return key if found is not None and found["bare"] else _quoted(key)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\u{ord(found[0]):04x}", escaped) + '"'

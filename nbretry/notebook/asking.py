@@ -49,7 +49,7 @@ async def ask(
 
     Args:
         prompt: the question.
-        providers: whom to ask in this order, by name or as objects; None for the session's own order.
+        providers: whom to ask in this order, as ``name``, ``name:model`` or objects; None for the session's own order.
         model: name of the model; empty for each provider's default.
         system: a system prompt.
         temperature: 0 to 2; None for the provider's default.
@@ -154,7 +154,8 @@ async def ask_prepared(
     finally:
         if conversation is not None and kept:
             # Of answers that had to be given again the last one counts, and the system prompt as the user wrote it.
-            conversation.add(replace(prepared.question, system=prepared.asked.question.system), kept[-1])
+            question = replace(prepared.question, system=prepared.asked.question.system)
+            conversation.add(question, kept[-1], prepared.in_place_of)
 
 
 def renderer(shell: InteractiveShell | None, output_format: Format = "markdown") -> Paint:

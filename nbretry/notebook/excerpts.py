@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from nbretry.redaction import mask
+from nbretry.renderers.cutting import cut_middle, cut_note
 
 __all__ = ["LONGEST_EXCERPT", "Excerpt", "cut_middle", "cut_note", "fenced", "plain"]
 
@@ -44,25 +45,6 @@ def _last_state(line: str) -> str:
     # One at the end has not written over anything yet.
     kept = line.rstrip("\r")
     return kept.rpartition("\r")[2] + line[len(kept) :]
-
-
-def cut_note(count: int) -> str:
-    """What stands in place of so many characters."""
-    return f"[… {count:,} characters cut …]"
-
-
-def cut_middle(text: str, limit: int) -> str:
-    """A text with so much of its middle cut that it fits, and a note in its place.
-
-    Args:
-        text: secrets must be masked before, as half a secret cannot be known as one.
-        limit: characters; where not even the note fits, the note is all that is left.
-    """
-    if len(text) <= limit:
-        return text
-    kept = max(0, limit - len(cut_note(len(text))) - 2)
-    head, tail = kept - kept // 2, kept // 2
-    return _joined(text[:head], len(text) - kept, text[len(text) - tail :])
 
 
 def _joined(head: str, count: int, tail: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from nbretry.conversations import Conversation
     from nbretry.formats import Schema
+    from nbretry.turns import Turn
 
 __all__ = ["Prepared", "prepare"]
 
@@ -28,21 +29,26 @@ class Prepared:
         question: what is asked.
         conversation: what the question and its answer become part of.
         schema: the form that JSON must have.
+        in_place_of: the turn of the conversation whose place this one takes, where a question is asked again.
     """
 
     asked: Asked
     question: Question
     conversation: Conversation | None = None
     schema: Schema | None = None
+    in_place_of: Turn | None = None
 
 
-def prepare(shell: InteractiveShell, asked: Asked, namespace: Mapping[str, Any]) -> Prepared:
+def prepare(
+    shell: InteractiveShell, asked: Asked, namespace: Mapping[str, Any], in_place_of: Turn | None = None
+) -> Prepared:
     """Look up what a question takes from the notebook.
 
     Args:
         shell: the user's.
         asked: the options and the prompt, as they were typed.
         namespace: the variables that ``{{ name }}`` and ``--schema`` mean.
+        in_place_of: the turn of the conversation that is asked again.
 
     Raises:
         ConfigError: there is no such variable, or it cannot be sent.
@@ -78,9 +84,10 @@ def prepare(shell: InteractiveShell, asked: Asked, namespace: Mapping[str, Any])
         conversation = session.conversations.open(asked.conversation)
         if not asked.new:
             system = conversation.system if question.system is None else question.system
-            question = replace(question, history=conversation.messages(), system=system)
+            before = conversation.messages() if in_place_of is None else conversation.messages_before(in_place_of)
+            question = replace(question, history=before, system=system)
     if asked.format is not None:
         from nbretry.formats import in_format
 
         question = in_format(question, asked.format, schema)
-    return Prepared(asked, question, conversation, schema)
+    return Prepared(asked, question, conversation, schema, in_place_of)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "RepaintedOutput", "is_captured", "provenance"]
 
-_SHORTEST_INTERVAL = 0.06
 _LONGEST_INTERVAL = 1.0
 _INTERVAL_PER_SECOND = 0.02
 _INTERVALS_PER_PAINT = 5
@@ -40,7 +39,12 @@ class RepaintedOutput:
             made. Found out by default.
         publish: sends outputs, with the arguments of `IPython.core.displaypub.DisplayPublisher.publish`; the shell's
             own by default.
+
+    Attributes:
+        shortest_interval: seconds between two paints at least.
     """
+
+    shortest_interval = 0.06
 
     def __init__(
         self, shell: InteractiveShell, captured: bool | None = None, publish: Callable[..., None] | None = None
@@ -129,7 +133,7 @@ class RepaintedOutput:
 
     def _interval(self) -> float:
         streaming_for = 0.0 if self._content_since is None else time.monotonic() - self._content_since
-        growing = min(_LONGEST_INTERVAL, max(_SHORTEST_INTERVAL, streaming_for * _INTERVAL_PER_SECOND))
+        growing = min(_LONGEST_INTERVAL, max(self.shortest_interval, streaming_for * _INTERVAL_PER_SECOND))
         return max(growing, self._paint_took * _INTERVALS_PER_PAINT)
 
 

@@ -21,6 +21,7 @@ from nbretry.keys import find_key
 from nbretry.notebook.command import SUBCOMMANDS
 from nbretry.options import MAGIC_FLAGS, MAGIC_OPTIONS, Option
 from nbretry.policy import OnBreak
+from nbretry.provider_names import offered_by_packages
 from nbretry.providers.presets import PRESETS
 from nbretry.session import Session, default_session
 from nbretry.types import Format
@@ -187,8 +188,8 @@ def _read(line: str, in_cell: bool) -> _Read:
 
 
 def _flags(fragment: str, given: Mapping[str, str]) -> Suggestions:
-    """The options that are not there yet, each by its long name unless a short one was begun."""
-    options = [option for option in MAGIC_OPTIONS if option.dest not in given]
+    """The options that may still stand there, each by its long name unless a short one was begun."""
+    options = [option for option in MAGIC_OPTIONS if option.repeats or option.dest not in given]
     shown = [(flag, option.help) for option in options for flag in (option.flags if fragment else option.flags[-1:])]
     return _starting(fragment, [Suggestion(flag, meaning) for flag, meaning in shown])
 
@@ -199,7 +200,7 @@ def _values(option: Option, written: str, given: Mapping[str, str], namespace: M
         case "providers" | "compare":
             return _providers(written)
         case "model":
-            return _starting(written, _models(given.get("providers") or given.get("compare") or ""))
+            return _starting(written, _models((given.get("providers") or given.get("compare") or "").split(",")))
         case "format":
             return _starting(written, [Suggestion(form, "format") for form in get_args(Format)])
         case "on_break":
@@ -214,12 +215,21 @@ def _values(option: Option, written: str, given: Mapping[str, str], namespace: M
 
 
 def _providers(written: str, before: Sequence[str] = ()) -> Suggestions:
-    """The names for the last place of a list with commas, those that can be asked first."""
+    """The names for the last place of a list with commas, those that can be asked first; behind a colon the models."""
     *listed, fragment = re.split(r"[,\s\"']+", written)
     session = default_session()
     there = {*listed, *before}
-    names = dict.fromkeys([*_asked_by_default(session), *session.names()])
+    name, colon, model = fragment.partition(":")
+    if colon:
+        models = _models([name]) if name else []
+        return _starting(model, [one for one in models if f"{name}:{one.text}" not in there])
+    names = dict.fromkeys([*map(_name_in, _asked_by_default(session)), *session.names()])
     return _starting(fragment, [Suggestion(name, _who(name)) for name in names if name not in there])
+
+
+def _name_in(written: str) -> str:
+    """The provider of ``name:model``, of which anything may be missing while it is typed."""
+    return written.partition(":")[0]
 
 
 def _who(name: str) -> str:
@@ -239,25 +249,30 @@ def _asked_by_default(session: Session) -> list[str]:
     return []
 
 
-def _models(providers: str) -> list[Suggestion]:
+def _models(providers: Sequence[str]) -> list[Suggestion]:
     """The default models of these providers, or of those that can be asked, and the models that have answered."""
     session = default_session()
-    ready = _asked_by_default(session)
-    names = [name for name in providers.split(",") if name] or ready
+    ready = [_name_in(written) for written in _asked_by_default(session)]
+    named = [_name_in(written) for written in providers if written]
     found: dict[str, str] = {}
-    for name in names:
-        model = PRESETS[name].default_model if name in PRESETS else None
-        if name not in PRESETS and name in ready:
-            with suppress(ConfigError):  # the package that offers it cannot be loaded
-                model = getattr(session.provider(name), "default_model", None)
+    for name in named or ready:
+        model = _default_model(session, name, ready)
         if isinstance(model, str):
             found.setdefault(model, f"default of {name}")
     for answer in reversed(session.answers):
         for attempt in answer.attempts:
-            if not providers or attempt.provider in names:
+            if not named or attempt.provider in named:
                 found.setdefault(attempt.model or "", f"of {attempt.provider}")
     # A model's name may have come over the wire.
     return [Suggestion(model, meaning) for model, meaning in found.items() if _MODEL.fullmatch(model)]
+
+
+def _default_model(session: Session, name: str, ready: Sequence[str]) -> Any:
+    """What a provider asks where nobody names a model, unless a package would be loaded only to know."""
+    with suppress(ConfigError):  # nobody has this name, or a file of settings has a mistake
+        if name in ready or name not in offered_by_packages():
+            return getattr(session.provider(name), "default_model", None)
+    return PRESETS[name].default_model if name in PRESETS else None
 
 
 def _conversations(before: Sequence[str], written: str) -> Suggestions:
@@ -312,7 +327,7 @@ def _log_words(before: Sequence[str], written: str) -> Suggestions:
 
 
 def _with_key(before: Sequence[str], written: str) -> Suggestions:
-    if before:
+    if before or ":" in written:
         return Suggestions("", [])
     found = _providers(written)
     keyless = {name for name, preset in PRESETS.items() if preset.key_variable is None}

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from nbretry.providers.anthropic import AnthropicProvider
     from nbretry.providers.base import BaseProvider
     from nbretry.providers.local import LocalProvider
+    from nbretry.providers.models import list_models
     from nbretry.providers.openai import OpenAIProvider
     from nbretry.providers.retry_provider import IterListProvider, RetryProvider, raise_exceptions
     from nbretry.providers.scripted import ScriptedProvider
@@ -21,6 +22,7 @@ _HOMES = {
     "OpenAIProvider": "openai",
     "RetryProvider": "retry_provider",
     "ScriptedProvider": "scripted",
+    "list_models": "models",
     "raise_exceptions": "retry_provider",
 }
 
@@ -32,6 +34,7 @@ __all__ = [
     "OpenAIProvider",
     "RetryProvider",
     "ScriptedProvider",
+    "list_models",
     "raise_exceptions",
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 from nbretry.deadlines import Deadlines
@@ -54,6 +55,7 @@ class AnthropicProvider(SDKProvider):
     modules = ("anthropic.resources.messages.messages",)
     default_base_url = "https://api.anthropic.com"
     base_url_variable = "ANTHROPIC_BASE_URL"
+    _query_for_models = MappingProxyType({"limit": 1000})  # the most that it gives at once; others give all they have
 
     def __init__(
         self,

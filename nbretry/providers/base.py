@@ -3,6 +3,9 @@
 A provider is a class or an instance with at least one of ``create_completion`` (a generator), ``create_async`` (a
 coroutine) or ``create_async_generator``. Nothing has to be inherited; `BaseProvider` fills in the rest for those who
 do. The attributes read are those of gpt4free's providers, each with a default.
+
+Beside those a provider may have a method ``list_models``, ordinary or a coroutine, that gives the names of the models
+that it can be asked for; one that takes ``timeout`` is told how many seconds it has. See `nbretry.providers.models`.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from nbretry.types import AsyncResult, CreateResult, Messages, Metadata, Provide
 __all__ = [
     "BaseProvider",
     "NamedProvider",
+    "accepts",
     "aiterate",
     "innermost",
     "is_content",
@@ -40,6 +44,9 @@ _SYNCHRONOUS = {"stream_chunks", "create_completion", "create_function"}
 
 class BaseProvider:
     """A provider to derive from: of the three methods write one, as a class method or an ordinary one; the others work.
+
+    It has no ``list_models``, which is for those to write whose models are not known from ``default_model`` and
+    ``model_aliases``: it takes nothing, or ``timeout`` in seconds, and gives a list of names.
 
     Attributes:
         working: whether the provider is expected to work.
@@ -269,12 +276,13 @@ def aiterate(provider: ProviderType, model: str, messages: Messages, /, **option
 
 
 def _call(function: Callable[..., Any], model: str, messages: Messages, options: dict[str, Any]) -> Any:
-    if "stream" in options and not _accepts(function, "stream"):
+    if "stream" in options and not accepts(function, "stream"):
         options = {name: value for name, value in options.items() if name != "stream"}
     return function(model, messages, **options)
 
 
-def _accepts(function: Callable[..., Any], name: str) -> bool:
+def accepts(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function takes an argument of this name; True where that cannot be told."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):

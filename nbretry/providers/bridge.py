@@ -14,10 +14,10 @@ import queue
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from typing import Any, TypeVar
 
-from nbretry.errors import describe
+from nbretry.errors import APITimeoutError, ProviderError, describe
 
 __all__ = [
     "CLOSING_PATIENCE",
@@ -25,10 +25,12 @@ __all__ = [
     "aclose",
     "as_async_iterator",
     "as_iterator",
+    "call_in_thread",
     "cancellation",
     "class_or_instance_method",
     "close",
     "iterate_in_thread",
+    "within",
 ]
 
 READ_AHEAD = 64
@@ -37,7 +39,12 @@ READ_AHEAD = 64
 CLOSING_PATIENCE = 0.25
 """Seconds for which the end of a thread is waited for."""
 
+_GIVEN_UP = 1.0
+"""Seconds for which the end of what was given up is waited for."""
+
 _END = object()
+
+_Result = TypeVar("_Result")
 
 logger = logging.getLogger("nbretry")
 
@@ -156,6 +163,44 @@ async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
                 await ended.wait()
         except TimeoutError:
             pass
+
+
+async def call_in_thread(call: Callable[[], _Result]) -> _Result:
+    """What a synchronous call gives, made in a thread of its own, so that the running loop goes on meanwhile.
+
+    Whoever cancels it waits for a quarter of a second at most, and the thread does not keep the program from ending.
+    """
+    results: list[_Result] = [result async for result in iterate_in_thread(lambda: iter([call()]))]
+    return results[0]
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, _Result], what: str, *, grace: float = 0.0) -> _Result:
+    """The result of a coroutine that is given up after a time, also where it does not end when it is cancelled.
+
+    Args:
+        seconds: the limit that is told.
+        work: the coroutine.
+        what: did not come, in a few words.
+        grace: seconds more, for a coroutine that looks after the limit by itself.
+
+    Raises:
+        APITimeoutError: the time has passed.
+        ProviderError: the coroutine was cancelled, and not from here.
+        Exception: whatever the coroutine raises.
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, if only here
+    try:
+        await asyncio.wait({task}, timeout=seconds + grace)
+        if not task.done():
+            raise APITimeoutError(f"{what} came within {seconds:g} s")
+        if task.cancelled():
+            raise ProviderError("it cancelled its own answer")
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_GIVEN_UP)
 
 
 def _iterate_async(result: Any) -> Iterator[Any]:

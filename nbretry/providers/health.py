@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from nbretry.clock import SYSTEM_CLOCK, Clock
-from nbretry.errors import ConfigError, describe, status_of
+from nbretry.errors import APIConnectionError, APITimeoutError, ConfigError, describe, status_of
 from nbretry.failures import FailureKind, classify, retry_after_of
 from nbretry.providers.base import innermost
 
@@ -81,6 +81,7 @@ class ProviderHealth:
         failures: failures in a row, of those that count towards a rest.
         last_error: ``Type: message`` of the last failure, secrets masked; None after an answer.
         first_content: seconds to the first content, the last time that there was any.
+        unreachable: whether the last failure was that no connection could be had.
     """
 
     provider: str
@@ -89,10 +90,21 @@ class ProviderHealth:
     failures: int = 0
     last_error: str | None = None
     first_content: float | None = None
+    unreachable: bool = False
 
 
 class _Record:
-    __slots__ = ("credentials", "failures", "first_content", "last_error", "provider", "trial", "trips", "until")
+    __slots__ = (
+        "credentials",
+        "failures",
+        "first_content",
+        "last_error",
+        "provider",
+        "trial",
+        "trips",
+        "unreachable",
+        "until",
+    )
 
     def __init__(self, provider: Any, credentials: Any) -> None:
         self.provider = provider  # held, so that its id is not given to another object
@@ -103,6 +115,7 @@ class _Record:
         self.trial: object | None = None
         self.last_error: str | None = None
         self.first_content: float | None = None
+        self.unreachable = False
 
 
 class Health:
@@ -133,7 +146,9 @@ class Health:
                 return ProviderHealth(name)
             resting = self._resting_for(record)
             state: HealthState = "resting" if resting else "on trial" if record.trial is not None else "ready"
-            return ProviderHealth(name, state, resting, record.failures, record.last_error, record.first_content)
+            return ProviderHealth(
+                name, state, resting, record.failures, record.last_error, record.first_content, record.unreachable
+            )
 
     def reset(self, providers: Sequence[Any] | None = None) -> None:
         """Forget every failure and end every rest.
@@ -175,6 +190,7 @@ class Health:
             record = self._record(provider)
             record.failures = record.trips = 0
             record.until = record.last_error = record.trial = None
+            record.unreachable = False
 
     def failed(self, provider: Any, exception: BaseException, asker: object = None) -> None:
         """A provider has failed; it may rest now."""
@@ -183,6 +199,9 @@ class Health:
             on_trial = record.trial is not None and record.trial is (asker or self)
             record.trial = None if on_trial else record.trial
             record.last_error = describe(exception)
+            record.unreachable = isinstance(exception, APIConnectionError) and not isinstance(
+                exception, APITimeoutError
+            )
             if _is_the_providers_own(exception):
                 record.failures += 1
             if self.cooldown is None:

@@ -28,7 +28,7 @@ from nbretry.errors import (
 from nbretry.images import has_image
 from nbretry.providers import bridge
 from nbretry.providers.base import BaseProvider
-from nbretry.providers.local_model import DEFAULT_MODEL, ensure_model, find_model
+from nbretry.providers.local_model import DEFAULT_MODEL, ensure_model, find_model, found_files
 from nbretry.providers.local_process import DEFAULT_CONTEXT, LocalServer
 from nbretry.providers.openai import OpenAIProvider
 from nbretry.types import Messages, Metadata, ResponseInfo, Status
@@ -180,6 +180,24 @@ class LocalProvider(BaseProvider):
                 if content_started or last_try or not _connection_failed(error):
                     raise
             await asyncio.sleep(_LAST_BREATH)
+
+    @property
+    def model_path(self) -> Path | None:
+        """The model file that it was given; None for the default model's."""
+        return self._path
+
+    def list_models(self) -> list[str]:
+        """What it can be asked for: its own model by name, fetched or not, and other model files by their path.
+
+        Those are the files that it has served, and those in nbretry's cache. Nothing is started and nothing fetched;
+        files are looked at, so `nbretry.providers.models.list_models` calls this in a thread.
+
+        Raises:
+            ConfigError: there is no file at the path that it was given.
+        """
+        own = find_model(self._path)
+        others = [file for file in dict.fromkeys([*self._askers, *found_files()]) if file != own and file.is_file()]
+        return [self.default_model, *map(str, others)]
 
     def warm_up(self) -> None:
         """Load the SDK that asks the model, so that the first question does not wait for it. Nothing is started.

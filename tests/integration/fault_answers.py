@@ -8,6 +8,7 @@ import socket
 import struct
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 __all__ = ["ODD_TEXT", "WORDS", "Answer", "Hangup", "Seen"]
 
@@ -28,6 +29,7 @@ class Seen:
     headers: dict[str, str]
     body: dict[str, Any]
     connection: int
+    query: str = ""
 
     @property
     def model(self) -> str:
@@ -151,7 +153,11 @@ class Answer:
     async def send(self) -> None:
         kind, _, argument = self.behaviour.partition("-")
         if self.seen.path.endswith("/models"):
-            await self.json(200, {"object": "list", "data": [{"id": "ok", "object": "model", "created": 1}]})
+            kind, _, argument = self.seen.path.split("/")[1].partition("-")
+            if kind.isdigit():
+                await self.json(int(kind), self.say.refusal(int(kind), f"this is a {kind}"))
+            else:
+                await (getattr(self, f"list_{kind}", None) or getattr(self, f"do_{kind}"))(argument)
         elif not self.seen.path.endswith(("/chat/completions", "/v1/messages")):
             await self.json(404, {"error": {"message": f"no such path {self.seen.path}"}})
         elif kind.isdigit():
@@ -362,6 +368,69 @@ class Answer:
 
     async def do_oddform(self, _: str) -> None:
         await self.stream(_data({"choices": ["what"], "type": "content_block_delta", "delta": "what"}))
+
+    # Lists of models.
+
+    async def list_v1(self, _: str) -> None:
+        """As OpenAI's, and what comes where the path picks nothing."""
+        await self.json(200, {"object": "list", "data": [{"id": "ok", "object": "model", "created": 1}]})
+
+    async def list_anthropic(self, _: str) -> None:
+        data = [{"type": "model", "id": f"claude-{name}", "display_name": name} for name in ("b", "a")]
+        await self.json(200, {"data": data, "has_more": False, "first_id": "claude-b", "last_id": "claude-a"})
+
+    async def list_pages(self, count: str) -> None:
+        """As Anthropic's with so many models: 20 at once, or as many as are asked for."""
+        limit = int(dict(parse_qsl(self.seen.query)).get("limit", 20))
+        data = [{"type": "model", "id": f"model-{number}"} for number in range(int(count))]
+        await self.json(200, {"data": data[:limit], "has_more": limit < int(count)})
+
+    async def list_ollama(self, _: str) -> None:
+        """As its own ``/api/tags``."""
+        names = ("llama3:latest", "qwen3:8b", "llama3:latest")
+        await self.json(200, {"models": [{"name": name, "model": name, "size": 1} for name in names]})
+
+    async def list_bare(self, _: str) -> None:
+        await self.json(200, ["one", {"id": "two"}, 3, None, {"what": "four"}, ["five"], ""])
+
+    async def list_many(self, count: str) -> None:
+        await self.json(200, {"data": [{"id": f"model-{number}"} for number in range(int(count))]})
+
+    async def list_strange(self, _: str) -> None:
+        """Names that would break a line, a terminal or a page, and among them two that are as they should be."""
+        strange = ["\x1b[31mred", "two\nlines", "nul\0", "a\u202eb", "\ud800", "\u2028", " padded ", "x" * 10_000]
+        await self.json(200, {"data": [{"id": name} for name in ["good", *strange, "<script>alert(1)</script>"]]})
+
+    async def list_none(self, _: str) -> None:
+        await self.json(200, {"data": []})
+
+    async def list_answer(self, _: str) -> None:
+        await self.json(200, self.say.whole("".join(WORDS)))
+
+    async def list_garbage(self, _: str) -> None:
+        await self.whole(200, bytes(range(256)), "application/json")
+
+    async def list_deep(self, _: str) -> None:
+        await self.whole(200, b"[" * 100_000, "application/json")
+
+    async def list_key(self, _: str) -> None:
+        """The key that came as one of the names."""
+        await self.json(200, {"data": [{"id": "ok"}, {"id": self._key}, {"id": f"model-{self._key}"}]})
+
+    async def list_quoting(self, _: str) -> None:
+        """A refusal that quotes the key."""
+        await self.json(401, self.say.refusal(401, f"Incorrect API key provided: {self._key}."))
+
+    async def list_endless(self, _: str) -> None:
+        await self.head()
+        await self.part(b'{"data": [')
+        while True:
+            await self.part(b'{"id": "' + b"x" * 1_000_000 + b'"},')
+
+    @property
+    def _key(self) -> str:
+        headers = self.seen.headers
+        return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
 
     # How it is sent.
 

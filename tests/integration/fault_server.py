@@ -3,6 +3,9 @@
 It speaks OpenAI's ``/v1/chat/completions`` and ``/v1/models`` and Anthropic's ``/v1/messages``. A model name is a kind
 and at most one argument: ``ok``, ``cut-3``, ``429-2``. The kinds are the methods of `fault_answers.Answer` whose name
 begins with ``do_``, and every number from 400 to 599.
+
+A list of models is picked likewise by the first part of the path, as in ``/many-50000/v1/models``; its kinds are the
+methods that begin with ``list_``, those that begin with ``do_``, and the numbers.
 """
 
 from __future__ import annotations
@@ -153,5 +156,5 @@ async def _read_request(reader: asyncio.StreamReader, early: bytes, connection: 
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    path = first.split(" ")[1].partition("?")[0]
-    return Seen(path, headers, json.loads(body) if body else {}, connection)
+    path, _, query = first.split(" ")[1].partition("?")
+    return Seen(path, headers, json.loads(body) if body else {}, connection, query)

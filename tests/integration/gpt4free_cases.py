@@ -45,8 +45,8 @@ from gpt4free_mocks import (  # noqa: E402
 )
 
 from nbretry.answer import fold  # noqa: E402
-from nbretry.errors import EmptyResponseError, RetryProviderError  # noqa: E402
-from nbretry.providers import IterListProvider, RetryProvider  # noqa: E402
+from nbretry.errors import ConfigError, EmptyResponseError, RetryProviderError  # noqa: E402
+from nbretry.providers import IterListProvider, RetryProvider, list_models  # noqa: E402
 
 debug.version_check = False
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -124,6 +124,14 @@ async def case_models_are_named_as_they_name_them() -> None:
     """Their ``default_model`` and ``model_aliases`` are respected."""
     for asked, got in (("", "house"), ("big", "big-2026"), ("other", "other")):
         assert await read(ours(ModelMock).create_async_generator(asked, HELLO)) == [got]
+
+
+async def case_their_models_are_listed() -> None:
+    """Their classes and whatever asks others of theirs say their models; one that has none does not say."""
+    assert await list_models(ModelMock) == ["house", "big"]
+    assert await list_models(TheirIterListProvider([EchoMock, ModelMock], shuffle=False)) == ["house", "big"]
+    told = await asyncio.gather(list_models(EchoMock), return_exceptions=True)
+    assert [(type(one), str(one)) for one in told] == [(ConfigError, "EchoMock does not say which models it has")]
 
 
 async def case_their_chunks_pass_and_are_understood() -> None:

@@ -147,6 +147,10 @@ def test_options_reach_the_provider(run: Run) -> None:
     ran = run("ask", "Why?", "-p", "echo", "-m", "big", "-s", "Be brief.", "-t", "0", "--max-tokens", "7")
     assert "('big', ['Be brief.', 'Why?'], {" in ran.stdout
     assert "'temperature': 0.0, 'max_tokens': 7" in ran.stdout
+    ran = run("ask", "Why?", "-p", "refusing:small,echo:qwen2:7b", "-m", "big", NBRETRY_MODEL="big", NBRETRY_ROUNDS="1")
+    assert "('qwen2:7b', ['Why?'], {" in ran.stdout
+    assert "✗ refusing · small · ServerError" in ran.stderr
+    assert "('small', " in run("ask", "Why?", NBRETRY_PROVIDERS="echo:small").stdout
 
 
 def test_question_from_standard_input(run: Run) -> None:
@@ -282,4 +286,12 @@ def test_without_anybody_to_ask(run: Run) -> None:
     )
     assert ran.returncode == 1
     assert ran.stderr.startswith("nbretry: RetryNoProviderError: there is nobody to ask: set a key")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_two_dashes_are_no_value(run: Run) -> None:
+    """``--system=--`` ends in one line, and in no traceback, whatever this Python's argparse makes of it."""
+    ran = run("ask", "Why?", "-p", "goood", "--system=--")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("nbretry: ConfigError: ")
     assert len(ran.stderr.splitlines()) == 1

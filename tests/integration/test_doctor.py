@@ -27,8 +27,8 @@ from nbretry.errors import APIConnectionError, ConfigError
 from nbretry.providers import AnthropicProvider, LocalProvider, OpenAIProvider, ScriptedProvider
 from nbretry.providers.health import Cooldown, Health
 from nbretry.providers.local_model import CACHE_VARIABLE, DEFAULT_MODEL
+from nbretry.providers.models import is_listed
 from nbretry.providers.presets import PRESETS
-from nbretry.providers.probe import is_listed
 from nbretry.session import Session
 from nbretry.types import FinishReason, Reasoning, Usage
 
@@ -187,6 +187,21 @@ def test_a_question_that_fails(
     assert found.advice is not None
     assert found.advice.startswith(advice)
     assert KEY not in repr(found)
+
+
+def test_models_behind_the_names(session: Session, server: FaultServer) -> None:
+    """A provider is examined for each model that it is named with, as it was written; another is advised likewise."""
+    session.register("it", OpenAIProvider(server.url, KEY, "ok"))
+    found = examined(session, "it:404", "it:ok", "it", "it:404", "it:403")
+    assert [(one.provider, one.model, one.listed, one.can_answer) for one in found] == [
+        ("it:404", "404", False, False),
+        ("it:ok", "ok", True, True),
+        ("it", "ok", True, True),
+        ("it:403", "403", False, False),
+    ]
+    assert found[0].advice == "name a model that it has, as -p it:ok"
+    assert found[3].advice == "use a key that may ask for this model, or name another model"
+    assert not {"it", "groq"} & set(unconfigured(session, ["it:404", "groq:any"]))
 
 
 @pytest.mark.parametrize("said", ["Incorrect.API.key.provided:.sk-0123****************ghij", "no:.****ghij.is.used.up"])
@@ -455,6 +470,16 @@ def test_local_model_file_that_is_missing(session: Session, tmp_path: Path) -> N
     assert found.endpoint_error == (
         f"ConfigError: the model file {tmp_path / 'none.gguf'} does not exist; give the path of a .gguf file"
     )
+
+
+def test_local_model_by_its_file(session: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A path behind the provider's name is the file that is looked for; any other name means its own model."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    session.register("it", LocalProvider())
+    by_path, by_name = examined(session, f"it:{tmp_path / 'none.gguf'}", "it:whatever", ask=False)
+    assert (by_path.model, by_path.can_answer) == ("none", False)
+    assert f"the model file {tmp_path / 'none.gguf'} does not exist" in (by_path.endpoint_error or "")
+    assert by_name.model == DEFAULT_MODEL.name
 
 
 # --- whom -------------------------------------------------------------------------------------------------------------

@@ -103,6 +103,9 @@ rest("good", "steady")""")
     assert nb.value("resting()") == ["good", "steady"]
     assert nb.run("%nbretry reset good").plain == "good may be asked again at once"
     assert nb.value("resting()") == ["steady"]
+    assert nb.run("%nbretry reset steady:small good steady:large").plain == "steady, good may be asked again at once"
+    assert nb.value("resting()") == []
+    nb.run("rest('steady')")
     assert nb.run("%nbretry reset").plain == "everybody may be asked again at once"
     assert nb.value("resting()") == []
 
@@ -128,6 +131,11 @@ def test_cost_tells_what_was_spent(nb: Kernel) -> None:
             "ConfigError: --timeout: '0' is no time limit: write a number of seconds above 0",
         ),
         ("%nbretry reset GOOD", "ConfigError: there is no provider named 'GOOD'; did you mean 'good'?"),
+        ("%nbretry doctor goood:x", "ConfigError: there is no provider named 'goood'; did you mean 'good'?"),
+        (
+            "%nbretry reset good:",
+            "ConfigError: 'good:' names no model: write one behind the colon, or leave the colon out",
+        ),
         ("%nbretry reset goood", "ConfigError: there is no provider named 'goood'; did you mean 'good'?"),
         ("%nbretry cost much", "ConfigError: %nbretry cost takes no more words, and not 'much'"),
     ],

@@ -19,7 +19,8 @@ from nbretry.notebook.completion import complete
 from nbretry.notebook.lines import LineQuestion
 from nbretry.notebook.suggestions import for_command_line, for_prompt, for_question_line
 from nbretry.options import MAGIC_OPTIONS
-from nbretry.session import default_session
+from nbretry.providers import ScriptedProvider
+from nbretry.session import Session, default_session
 
 VARIABLES = """
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ LONG = [option.flags[-1] for option in MAGIC_OPTIONS]
 def test_options(nb: Kernel, cell: str) -> None:
     """After the magic every option is suggested by its long name, in the order of the help, with what it means."""
     assert completed(nb, cell) == LONG
-    assert meanings(nb, cell)["--providers"] == "whom to ask, in this order"
+    assert meanings(nb, cell)["--providers"] == "whom to ask, in this order; A:MODEL asks A for this model"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,7 @@ def test_options(nb: Kernel, cell: str) -> None:
         ("%%ask -p|", ["-p"]),
         ("%%ask --new --max-cost 1 --ma|", ["--max-tokens"]),
         ("%%ask -s 'be -m --max-tokens' --ma|", ["--max-tokens", "--max-cost"]),
+        ("%%ask -s Really. --sy|", ["--system"]),
         ("%%ask --on-break |", ["raise", "restart", "continue"]),
         ("%%ask --on-break=re|", ["restart"]),
         ("%%ask -f |", ["markdown", "text", "code", "json", "html"]),
@@ -102,6 +104,19 @@ def test_options(nb: Kernel, cell: str) -> None:
         ("%%ask --compare openai,deepseek -m |", ["gpt-5.4-mini", "deepseek-flash"]),
         ("%%ask -p openai -m gpt-5|", ["gpt-5.4-mini"]),
         ("%%ask -p groq -m openai/g|", ["openai/gpt-oss-120b"]),
+        ("%%ask -p deepseek:|", ["deepseek-flash"]),
+        ("%%ask -p good,groq:openai/g|\nWhy?", ["openai/gpt-oss-120b"]),
+        ("%%ask --compare=openai:small,openai:|", ["gpt-5.4-mini"]),
+        ("%%ask --compare openai:gpt-5.4-mini,openai:|", []),
+        ("%%ask -p openai:small,opena|", ["openai"]),
+        ("%ask -p deepseek:deep|", ["deepseek-flash"]),
+        ("x = %ask -p 'good,deepseek:deep|", ["deepseek-flash"]),
+        ("%%ask -p openai:small,deepseek:small -m |", ["gpt-5.4-mini", "deepseek-flash"]),
+        ("%nbretry doctor good deepseek:|", ["deepseek-flash"]),
+        ("%nbretry panel good,deepseek:|", ["deepseek-flash"]),
+        ("%nbretry providers deepseek:d|", ["deepseek-flash"]),
+        ("%nbretry config providers good,deepseek:|", ["deepseek-flash"]),
+        ("%nbretry key deepseek:|", []),
         ("%%ask -o fa|", ["factor"]),
         ("%%ask --schema Po|", ["Point"]),
         ("%%ask --schema poi|", ["point_schema"]),
@@ -140,6 +155,8 @@ def test_values(nb: Kernel, cell: str, expected: list[str]) -> None:
         "%%ask -s |",
         "%%ask --unknown=|",
         "%%ask -p nobody|",
+        "%%ask -p nobody:|",
+        "%%ask -p :|",
         "%%ask Why|",
         "%nbretry cost |",
         "%nbretry cost f|",
@@ -166,9 +183,10 @@ def test_those_that_can_be_asked_come_first(nb: Kernel) -> None:
 
 def test_models_that_have_answered(nb: Kernel) -> None:
     """A model that has answered in this session is suggested from then on, for whom it belongs to."""
-    assert completed(nb, "%%ask -p counting -m |") == []
+    assert completed(nb, "%%ask -p counting -m |") == completed(nb, "%%ask -p counting:|") == []
     nb.run("%%ask -p counting\nWhy?")
-    assert meanings(nb, "%%ask -p counting -m |") == {"great-model-2": "of counting"}
+    for cell in ("%%ask -p counting -m |", "%%ask -p counting:|", "%%ask -p counting:small -m |"):
+        assert meanings(nb, cell) == {"great-model-2": "of counting"}
     assert "great-model-2" in completed(nb, "%%ask -m |")
 
 
@@ -216,6 +234,9 @@ def test_magics_names_are_ipythons(nb: Kernel) -> None:
         ("x = '🌍'\ny = %ask -p good,stea|\nz = 1", "stea"),
         ("%%ask --on-break=cont|", "cont"),
         ("%%ask -p groq -m openai/gpt-|", "openai/gpt-"),
+        ("%%ask -p good,groq:openai/gpt-|\nWhy?", "openai/gpt-"),
+        ("%%ask -p groq:|", ""),
+        ("%nbretry doctor groq:open|", "open"),
         ("%%ask --max-c|", "--max-c"),
         ("%nbretry log on ./ta|", "ta"),
         ("%%ask -p |", ""),
@@ -302,14 +323,35 @@ def test_in_a_terminal(terminal: TerminalInteractiveShell) -> None:
 
     assert tab("%ask -p openai,opena") == {}
     assert tab("%ask -p openr") == {"openrouter": (-5, "key is not set")}
+    assert tab("%ask -p openai:gp") == {"gpt-5.4-mini": (-2, "default of openai")}
+    assert tab("%%ask -p openai:") == {"gpt-5.4-mini": (0, "default of openai")}
     assert tab("%%ask --max-c") == {"--max-cost": (-7, "send nothing that would cost more than is left of this")}
     terminal.user_ns["frame"] = [1]
     assert tab("%%ask\n🌍 {{ fram") == {"frame": (-4, "list")}
     assert tab("%nbretry doct") == {"doctor": (-4, "who can answer, and what to do about others")}
 
 
+def test_own_providers_with_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the setting ``providers`` names models its names come first, once, and everybody's models are known."""
+    session = Session()
+    monkeypatch.setattr("nbretry.session._default", session)
+    for name in ("first", "second", "openai"):
+        session.register(name, ScriptedProvider(model=f"{name}-large"))
+    session.settings.set("providers", "second:small,second:tiny,first")
+
+    def suggested(line: str) -> list[str]:
+        found = for_question_line(line, {}, in_cell=True)
+        assert found is not None
+        return [one.text for one in found.suggestions]
+
+    assert suggested("-p ")[:3] == ["second", "first", "openai"]
+    assert suggested("-m ") == ["second-large", "first-large"]
+    assert suggested("-p openai:") == ["openai-large"]
+
+
 @pytest.mark.parametrize(
-    "line", ["-p good,", "-p 'good, ", "--compare=", "-s 'x", '-s "', "-s \\", "--", "-- {{ ", "-m é", "-"]
+    "line",
+    ["-p good,", "-p a:b:c,:,d:", "-p 'good, ", "--compare=", "-s 'x", '-s "', "-s \\", "--", "-- {{ ", "-m é", "-"],
 )
 def test_odd_lines_raise_nothing(line: str) -> None:
     """Whatever stands on a line, looking for suggestions raises nothing."""

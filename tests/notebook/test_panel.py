@@ -31,11 +31,12 @@ def control(words):
 def shown():
     """What is to be seen of the answer, as HTML."""
     html = [w for w in parts(p.children[-1]) if isinstance(w, ipywidgets.HTML | ipywidgets.HTMLMath)]
-    return "\\n".join(w.value for w in html if w.layout.display != "none")
+    return "\\n".join(w.value for w in html if "nbretry-hidden" not in w._dom_classes)
 
 def state_of(name):
     rows = [w for w in parts(p) if isinstance(w, ipywidgets.HBox)]
-    return next(row.children[-1].value for row in rows if control(name) in row.children)
+    row = next(row for row in rows if control(name) in row.children)
+    return next(w.value for w in row.children if isinstance(w, ipywidgets.HTML))
 
 def new_panel(*names):
     global p
@@ -72,6 +73,7 @@ def nothing_runs(nb: Kernel) -> Iterator[None]:
     yield
     nb.run("Book.release.set()\nif 'p' in globals(): p.close()")
     nb.run("%nbretry reset")
+    nb.run("%nbretry forget --all")
 
 
 def wait_until(nb: Kernel, expression: str) -> None:
@@ -94,7 +96,7 @@ def ask(nb: Kernel, prompt: str, until: str = "p.state.is_idle") -> None:
 
 
 def enabled(nb: Kernel) -> list[str]:
-    found: list[str] = nb.value("[w for w in ('Ask', 'Stop', 'Clear', 'Add') if not control(w).disabled]")
+    found: list[str] = nb.value("[w for w in ('Ask', 'Stop', 'Ask again', 'Clear') if not control(w).disabled]")
     return found
 
 
@@ -113,27 +115,60 @@ CLICK = {"method": "custom", "content": {"event": "click"}}
 
 
 def test_it_is_shown(nb: Kernel) -> None:
-    """``%nbretry panel`` shows one output: the widget, and words for where there is no kernel."""
+    """``%nbretry panel`` shows the widget, and beside it a picture for where there is no kernel."""
     ran = nb.run("%nbretry panel good,dead badkey")
     assert not ran.failed, ran.traceback
-    assert [output.output_type for output in ran.outputs] == ["display_data"]
-    data = ran.outputs[0].data
-    assert "application/vnd.jupyter.widget-view+json" in data
-    assert "needs its kernel" in data["text/html"]
-    assert "needs its kernel" in data["text/plain"]
+    assert [output.output_type for output in ran.outputs] == ["display_data", "display_data"]
+    widget, picture = (output.data for output in ran.outputs)
+    assert "application/vnd.jupyter.widget-view+json" in widget
+    assert widget["text/html"] == ""
+    assert set(picture) == {"text/html", "text/plain"}
+    assert "nothing has been asked yet" in picture["text/html"]
+    assert "needs its kernel" in picture["text/plain"]
+    assert nb.value("[choice.name for choice in nbretry.panel().state.choices]") == ["good", "dead", "badkey"]
+    nb.run("p = nbretry.panel()")
     failed = nb.run("%nbretry panel good,goood")
     assert failed.error.ename == "ConfigError"
     assert failed.traceback.strip() == "ConfigError: there is no provider named 'goood'; did you mean 'good'?"
+    assert nb.value("[choice.name for choice in p.state.choices]") == ["good", "dead", "badkey"]
 
 
-def test_a_page_made_of_it(nb: Kernel) -> None:
-    """Where a saved notebook has no widgets' state, nbconvert shows the words, or the last answer, in their place."""
-    show(nb, "good")
-    ask(nb, "Why?")
-    notebook = nbformat.v4.new_notebook(cells=[nb.run("p").cell])
-    html, _ = HTMLExporter().from_notebook_node(notebook)
+def test_what_is_left_behind(nb: Kernel) -> None:
+    """The cell's picture is brought up to date after each answer; nbconvert shows it in place of the widget."""
+    show(nb, "dead", "good")
+    shown = nb.run("p")
+    again = nb.run("nbretry.panel()")
+    ask(nb, "Why <b>so</b>?")
+    html, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[shown.cell]))
+    page = Page(shown.outputs[1].data["text/html"].replace("<style>", "<i>").replace("</style>", "</i>"))
+    page.assert_well_formed()
+    page.assert_harmless()
+    assert "Why <b>so</b>?" in page.text
+    assert "good · first token" in page.text
+    assert "needs its kernel: run this cell" in page.text
     assert "The sky is <strong>blue</strong>." in html
-    assert "good · first token" in html
+    assert "widget-view" not in html
+    plain = shown.outputs[1].data["text/plain"]
+    assert plain.startswith("Why <b>so</b>?\n\nThe sky is **blue**.\n\ngood · first token")
+    assert "APIConnectionError: nobody listens" in plain
+    assert again.outputs[1].data == shown.outputs[1].data
+    nb.run("control('Clear').click()")
+    assert "nothing has been asked yet" in shown.outputs[1].data["text/html"]
+
+
+def test_a_partial_answer_is_left_behind(nb: Kernel) -> None:
+    """The picture grows with a long answer, so that a kernel that ends takes little of it along."""
+    show(nb, "slow")
+    shown = nb.run("p")
+    ask(nb, "Count.", until="'word5' in shown()")
+    deadline = time.monotonic() + WITHIN
+    while "word5" not in shown.outputs[1].data["text/plain"] and time.monotonic() < deadline:
+        nb.run("time.sleep(0.2)")
+    assert "word5" in shown.outputs[1].data["text/plain"]
+    nb.run("control('Stop').click()")
+    wait_until(nb, "p.state.is_idle")
+    nb.run("pass")
+    assert "stopped · slow" in shown.outputs[1].data["text/plain"]
 
 
 def test_an_answer(nb: Kernel) -> None:
@@ -141,7 +176,7 @@ def test_an_answer(nb: Kernel) -> None:
     show(nb, "good")
     assert enabled(nb) == []
     ask(nb, "Why?")
-    assert enabled(nb) == ["Ask", "Clear"]
+    assert enabled(nb) == ["Ask", "Ask again", "Clear"]
     page = Page(nb.value("shown()"))
     page.assert_well_formed()
     page.assert_harmless()
@@ -155,10 +190,6 @@ def test_an_answer(nb: Kernel) -> None:
         True,
         True,
     )
-    shown = nb.run("p")
-    assert "application/vnd.jupyter.widget-view+json" in shown.outputs[0].data
-    assert "<strong>blue</strong>" in shown.outputs[0].data["text/html"]
-    assert shown.outputs[0].data["text/plain"].startswith("The sky is **blue**.\n\ngood · first token")
     nb.run("control('Clear').click()")
     assert nb.value("(control('Prompt').value, shown())") == ("", "")
     assert enabled(nb) == []
@@ -171,7 +202,7 @@ def test_a_failover(nb: Kernel) -> None:
     text = Page(nb.value("shown()")).text
     assert "failed: dead, badkey" in text
     assert "APIConnectionError: nobody listens" in text
-    assert "failed once: APIConnectionError" in nb.value("state_of('dead')")
+    assert "unreachable: nobody listens" in nb.value("state_of('dead')")
     assert "resting" in nb.value("state_of('badkey')")
     assert "ready" in nb.value("state_of('good')")
     assert "sk-0123" not in nb.value("repr([w.get_state() for w in parts(p)])")
@@ -198,7 +229,7 @@ def test_nobody_answers(nb: Kernel) -> None:
     assert "✗ every provider failed" in text
     assert "badkey: AuthenticationError: wrong key [secret]" in text
     assert nb.value("_answer.state") == "failed"
-    assert enabled(nb) == ["Ask", "Clear"]
+    assert enabled(nb) == ["Ask", "Ask again", "Clear"]
 
 
 def test_order_choice_and_model(nb: Kernel) -> None:
@@ -215,19 +246,6 @@ def test_order_choice_and_model(nb: Kernel) -> None:
     assert enabled(nb) == ["Clear"]
 
 
-def test_another_provider_is_added(nb: Kernel) -> None:
-    """A known provider that was not offered is added as the last row, and is not offered again."""
-    show(nb, "dead")
-    assert "Add" not in enabled(nb)
-    nb.run("control('another known provider').value = 'good'")
-    assert "Add" in enabled(nb)
-    nb.run("control('Add').click()")
-    assert "Add" not in enabled(nb)
-    assert nb.value("'good' in [label for label, _ in control('another known provider').options]") is False
-    ask(nb, "Why?")
-    assert nb.value("_answer.providers") == ("dead", "good")
-
-
 def test_names_stand_for_values(nb: Kernel) -> None:
     """``{{ name }}`` is filled in; an unknown one is told in one line, and neither prompt nor answer is lost."""
     nb.run("sky = {'colour': 'blue'}")
@@ -242,7 +260,7 @@ def test_names_stand_for_values(nb: Kernel) -> None:
     assert "What is blue" in text
     assert nb.value("control('Prompt').value") == "What is {{ skyy }}?"
     assert nb.value("len(_answers)") == before
-    assert enabled(nb) == ["Ask", "Clear"]
+    assert enabled(nb) == ["Ask", "Ask again", "Clear"]
 
 
 def test_stopping(nb: Kernel) -> None:
@@ -262,7 +280,7 @@ def test_stopping(nb: Kernel) -> None:
         False,
     )
     assert nb.value("(Book.opened, Book.closed)") == (1, 1)
-    assert enabled(nb) == ["Ask", "Clear"]
+    assert enabled(nb) == ["Ask", "Ask again", "Clear"]
 
 
 @pytest.mark.parametrize("names", [["hung"], ["retrying"], ["blocked"]], ids=["connecting", "backoff", "synchronous"])
@@ -304,16 +322,113 @@ def test_answer_changes_between_cells(nb: Kernel) -> None:
 
 
 def test_updates_are_few(nb: Kernel) -> None:
-    """However fast the tokens come, the text is painted some 15 times a second at most, and its last state always."""
+    """However fast the tokens come, the panel is changed less than 20 times a second, and its last state comes."""
     show(nb, "busy")
-    nb.run("text = p.children[-1].children[1]\ntimes = []")
-    nb.run("text.observe(lambda change: times.append(time.monotonic()), 'value')")
+    nb.run("text = next(w for w in parts(p) if 'nbretry-text' in w._dom_classes)\ntimes = []")
+    nb.run(
+        "for w in [w for w in parts(p)]:\n"
+        "    w.observe(lambda change: times.append((time.monotonic(), change['new'])), 'value')"
+        " if w.has_trait('value') else None"
+    )
     ask(nb, "Count.")
-    painted, took = nb.value("(len(times), times[-1] - times[0])")
-    assert painted > 1
-    assert painted <= 2 + took * 17
-    assert "tok9" in nb.value("text.value[-40:]")
+    changes = nb.value("[(at, 'tok' in str(value)) for at, value in times]")
+    painted = [at for at, is_text in changes if is_text]
+    streaming = [at for at, _ in changes if painted[0] <= at <= painted[-2]]
+    assert len(streaming) > 5
+    assert len(streaming) <= 5 + (streaming[-1] - streaming[0]) * 20
     assert nb.value("text.value.count('tok')") == 2000
+
+
+def test_a_backoff_is_counted_down(nb: Kernel) -> None:
+    """While it waits to ask again, the panel counts the seconds down, and the others' buttons stay as they are."""
+    nb.run("from nbretry.errors import RateLimitError")
+    nb.run("nbretry.register('limited', Provider('limited', [], failure=RateLimitError('slow down', retry_after=8)))")
+    show(nb, "limited")
+    nb.run("%nbretry config retries 1")
+    ask(nb, "Why?", until="'asked again in' in shown()")
+    left = "float(__import__('re').search(r'asked again in ([0-9.]+) s', shown())[1])"
+    first = nb.value(left)
+    wait_until(nb, f"'asked again in' in shown() and {left} < {first} - 1")
+    assert enabled(nb) == ["Stop"]
+    nb.run("control('Stop').click()")
+    wait_until(nb, "p.state.is_idle")
+    assert "asked again in" not in nb.value("shown()")
+    nb.run("%nbretry config --unset retries")
+
+
+def test_tracebacks_are_folded(nb: Kernel) -> None:
+    """Each exception has its traceback behind a fold, with its secrets masked."""
+    nb.run(
+        "class Raising:\n    async def create_async_generator(self, model, messages, **options):\n"
+        "        key = SECRET\n        raise ValueError(f'no <b>luck</b> with {SECRET}')\n        yield ''\n"
+        "nbretry.register('raising', Raising())"
+    )
+    show(nb, "raising", "good")
+    ask(nb, "Why?")
+    page = Page(nb.value("shown()"))
+    page.assert_well_formed()
+    page.assert_harmless()
+    assert "details" in page.tags
+    assert "Traceback" in page.text
+    assert "raise ValueError" in page.text
+    assert "no <b>luck</b> with [secret]" in page.text
+    assert "sk-0123" not in nb.value("repr([w.get_state() for w in parts(p)])")
+
+
+def test_asking_again(nb: Kernel) -> None:
+    """Ask again puts the last question to whoever is picked now, whatever is typed meanwhile; a turn is replaced."""
+    show(nb, "echo", "good")
+    assert "Ask again" not in enabled(nb)
+    nb.run("control('Conversation').value = True")
+    ask(nb, "First?")
+    ask(nb, "Second?")
+    nb.run("control('Prompt').value = 'not yet'\ncontrol('echo').value = False\ncontrol('Ask again').click()")
+    wait_until(nb, "p.state.is_idle")
+    assert nb.value("(_answer.provider, _answer.messages[-2]['content'])") == ("good", "Second?")
+    turns = nb.value("[(turn.question, turn.provider) for turn in p.state.conversation.turns]")
+    assert turns == [("First?", "echo"), ("Second?", "good")]
+    assert [m["content"] for m in nb.value("_answer.messages")][0::2] == ["First?", "Second?"]
+    assert nb.value("control('Prompt').value") == "not yet"
+    nb.run("control('good').value = False\ncontrol('dead') if False else None")
+    assert "Ask again" not in enabled(nb)
+
+
+def test_the_session_is_one(nb: Kernel) -> None:
+    """Use in %%ask makes the panel's choice that of the cells; what %nbretry config says shows in the panel."""
+    show(nb, "good", "echo", "steady")
+    nb.run("control('good').value = False\ncontrol('model of echo; empty for its own').value = 'tiny'")
+    nb.run("control('ask echo later').click()\ncontrol('Use in %%ask').click()")
+    assert nb.value("control('Use in %%ask').disabled")
+    assert "steady,echo:tiny" in nb.run("%nbretry config providers").plain
+    ran = nb.run("%%ask\nWhy?")
+    assert nb.value("_answer.providers") == ("steady", "echo"), ran.traceback
+    nb.run("%nbretry config providers good,steady")
+    assert nb.value("[(c.name, c.on) for c in p.state.choices]") == [("good", True), ("steady", True), ("echo", False)]
+    assert nb.value("[control(n).value for n in ('good', 'steady', 'echo')]") == [True, True, False]
+    nb.run("%nbretry config temperature 0.7")
+    assert nb.value("'0.7' in [w.value for w in parts(p) if isinstance(w, ipywidgets.Text)]")
+    nb.run("next(w for w in parts(p) if getattr(w, 'value', '') == '0.7').value = '0.9'")
+    assert "0.9" in nb.run("%nbretry config temperature").plain
+    for key in ("providers", "temperature"):
+        nb.run(f"%nbretry config --unset {key}")
+
+
+def test_as_a_cell(nb: Kernel) -> None:
+    """The panel's question is put below a cell that asks for that, and asks the same there."""
+    show(nb, "echo")
+    nb.run("control('model of echo; empty for its own').value = 'tiny'")
+    nb.run("control('Prompt').value = 'Say \\\"so\\\" <b>'")
+    payload = nb.run("p.insert_cell()").reply["content"]["payload"]
+    (below,) = [one for one in payload if one["source"] == "set_next_input"]
+    assert below["text"] == '%%ask -p echo:tiny\nSay "so" <b>'
+    shown = nb.value("[w.value for w in parts(p) if 'nbretry-as-cell' in w._dom_classes][0]")
+    assert Page(shown).text == below["text"]
+    button = nb.value("[w.value for w in parts(p) if 'nbretry-insert' in w._dom_classes][0]")
+    assert "disabled" not in button
+    nb.run("control('Prompt').value = ''")
+    assert "disabled" in nb.value("[w.value for w in parts(p) if 'nbretry-insert' in w._dom_classes][0]")
+    nb.run(below["text"])
+    assert nb.value("(_answer.model, eval(_answer.text)[0], _answer.provider)") == ("tiny", "tiny", "echo")
 
 
 def test_a_hostile_answer(nb: Kernel) -> None:
@@ -369,27 +484,53 @@ def test_text_that_comes_after_the_click(nb: Kernel) -> None:
     assert nb.value("eval(_answer.text)[1][-1]['content']") == "new"
 
 
-def test_several_panels_and_closing(nb: Kernel) -> None:
-    """Each panel asks for itself; one that is closed stops what it asks, and leaves nothing behind in the shell."""
+def test_one_panel_and_closing(nb: Kernel) -> None:
+    """Every call gives the same panel; one that is closed stops what it asks, and nothing of it is left behind."""
     before = nb.value("len(get_ipython().events.callbacks['post_run_cell'])")
+    made = nb.value("len(ipywidgets.widgets.widget._instances)")
     show(nb, "slow")
+    assert nb.value("nbretry.panel() is p and nbretry.panel(['slow', 'good']) is p")
+    assert nb.value("[choice.name for choice in p.state.choices]") == ["slow", "good"]
     ask(nb, "Count.", until="'word5' in shown()")
-    nb.run("first = p\ndel p")
-    show(nb, "good")
-    ask(nb, "Why?")
-    assert nb.value("(_answer.provider, first.state.phase)") == ("good", "running")
-    nb.run("first.close()\nfirst.close()\np.close()")
-    wait_until(nb, "first.run.done()")
-    assert nb.value("first.run.state") == "stopped"
+    nb.run("p.close()\np.close()")
+    wait_until(nb, "p.run.done()")
+    assert nb.value("p.run.state") == "stopped"
     assert nb.value("len(get_ipython().events.callbacks['post_run_cell'])") <= before
+    assert nb.value("len(ipywidgets.widgets.widget._instances)") <= made
+    assert nb.value("nbretry.panel(['good']) is not p")
+    nb.run("p = nbretry.panel()")
+    ask(nb, "Why?")
+    assert nb.value("_answer.provider") == "good"
 
 
 def test_every_control_says_what_it_is(nb: Kernel) -> None:
-    """Whatever can be pressed or typed into has a description and a tooltip, but for fields that stand in a row."""
+    """Whatever can be pressed or typed into has a description and a tooltip, but the tabs, which have titles."""
     show(nb, "good", "echo")
-    assert nb.value("[type(w).__name__ for w in p._controls() if not w.tooltip]") == []
-    assert nb.value("[w.tooltip for w in p._controls() if not w.description]") == [
-        "model of good; empty for its own",
-        "model of echo; empty for its own",
-        "another known provider",
-    ]
+    assert nb.value("[type(w).__name__ for w in p._controls() if not w.tooltip]") == ["Tab"]
+    assert nb.value("[type(w).__name__ for w in p._controls() if not getattr(w, 'description', '')]") == ["Tab"]
+
+
+def test_changes_from_many_threads(nb: Kernel) -> None:
+    """Whatever thread a change comes in, none is lost and nothing is raised."""
+    show(nb, "good", "echo", "steady", "dead")
+    nb.run(
+        "import logging, random\nraised = []\nthreading.excepthook = lambda args: raised.append(repr(args.exc_value))\n"
+        "def play(seed):\n"
+        "    chance = random.Random(seed)\n"
+        "    for _ in range(60):\n"
+        "        name = chance.choice(['good', 'echo', 'steady', 'dead'])\n"
+        "        what = chance.randrange(4)\n"
+        "        if what == 0: control(name).value = not control(name).value\n"
+        "        elif what == 1: control(f'ask {name} later').click()\n"
+        "        elif what == 2: control(f'model of {name}; empty for its own').value = str(chance.random())\n"
+        "        else: control('Prompt').value = str(chance.random())\n"
+        "threads = [threading.Thread(target=play, args=(seed,)) for seed in range(6)]\n"
+        "[thread.start() for thread in threads]\n[thread.join() for thread in threads]"
+    )
+    assert nb.value("raised") == []
+    assert sorted(nb.value("[choice.name for choice in p.state.choices]")) == ["dead", "echo", "good", "steady"]
+    for name in ("good", "echo", "steady", "dead"):
+        choice = f"next(c for c in p.state.choices if c.name == {name!r})"
+        assert nb.value(f"(control({name!r}).value == {choice}.on)")
+        assert nb.value(f"(control('model of {name}; empty for its own').value == {choice}.model)")
+    assert nb.value("control('Prompt').value == p.state.prompt")

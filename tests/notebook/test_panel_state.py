@@ -7,14 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from page import Page
 from traitlets.config import Config
 
-from nbretry.errors import ConfigError
+from nbretry.errors import APIConnectionError, APITimeoutError, ConfigError
 from nbretry.notebook.commands import panel as panel_command
-from nbretry.notebook.panel.painting import Picture
-from nbretry.notebook.panel.parts import AnswerView, ProviderRow
 from nbretry.notebook.panel.state import PanelState, Standing
+from nbretry.options import parse_magic_line
 from nbretry.providers import OpenAIProvider, ScriptedProvider
 from nbretry.session import Session
 
@@ -98,10 +96,7 @@ def test_what_it_asks(session: Session) -> None:
     asked = state.asked()
     assert asked.conversation == "main"
     assert asked.question.system == "Be brief."
-    assert [one if isinstance(one, str) else one.__name__ for one in asked.question.providers or ()] == [
-        "third",
-        "second",
-    ]
+    assert asked.question.providers == ["third", "second:small"]
 
 
 def test_standing(session: Session) -> None:
@@ -109,7 +104,7 @@ def test_standing(session: Session) -> None:
     session.register("keyless", OpenAIProvider())
     state = PanelState(session, ["first", "keyless"])
     first, keyless = state.choices
-    assert state.standing(first) == Standing("ready", "ready", "first-large")
+    assert state.standing(first) == Standing("ready", "ready", "first-large", None, "")
     assert state.standing(keyless).kind == "unable"
     assert state.standing(keyless).words == "no key: set OPENAI_API_KEY"
     session.health.failed(session.provider("first"), ConnectionError("reset"))
@@ -136,44 +131,133 @@ def test_clearing(session: Session) -> None:
     assert not state.may_clear
 
 
-# --- its parts --------------------------------------------------------------------------------------------------------
-
-
-def test_a_row_passes_on_what_the_user_does(session: Session) -> None:
-    """A row's checkbox and model go to its choice, its buttons say where to; each control says what it is for."""
-    state = PanelState(session, ["first", "second"])
-    told: list[object] = []
-    row = ProviderRow(state.choices[0], lambda: told.append("changed"), lambda choice, by: told.append((choice, by)))
-    is_on, earlier, later, model = row.controls
-    is_on.value = False
-    model.value = "small"
-    assert (state.choices[0].on, state.choices[0].model) == (False, "small")
-    earlier.click()
-    later.click()
-    assert told == ["changed", "changed", (state.choices[0], -1), (state.choices[0], 1)]
-    assert all(control.tooltip for control in row.controls)
-    row.allow(earlier=False, later=True)
-    assert (earlier.disabled, later.disabled) == (True, False)
-    row.show(Standing("failing", 'failed once: <b>"x"</b> sk-0123456789abcdefghij', "a-model"))
-    page = Page(row.widget.children[-1].value)
-    page.assert_well_formed()
-    page.assert_harmless()
-    assert "b" not in page.tags
-    assert 'failed once: <b>"x"</b> [secret]' in page.text
-    assert "sk-0123" not in row.widget.children[-1].value
-    assert model.placeholder == "a-model"
-
-
-def test_an_answer_has_no_empty_lines() -> None:
-    """Where a part of the answer has nothing to show it takes no room; a note is text and not HTML."""
-    view = AnswerView()
-    view.show(Picture(text="<p>yes</p>", note="<i>asking</i> …"))
-    assert [(part.value, part.layout.display) for part in view.widget.children] == [
-        ("", "none"),
-        ("<p>yes</p>", None),
-        ("&lt;i&gt;asking&lt;/i&gt; …", None),
-        ("", "none"),
+def test_who_is_offered_is_named_with_a_model(session: Session) -> None:
+    """``name:model`` gives a row its model; the same provider may be asked for two; what was typed of others stays."""
+    state = PanelState(session, ["first:small", "first:large:7b", "second", "first:small"])
+    assert [(one.name, one.model) for one in state.choices] == [
+        ("first", "small"),
+        ("first", "large:7b"),
+        ("second", ""),
     ]
+    assert state.asked("Why?").question.providers == ["first:small", "first:large:7b", "second"]
+    second = state.choices[2]
+    second.model, second.on = " medium ", False
+    state.offer(["second", "third"])
+    assert state.choices[0] is second
+    assert (second.on, second.written) == (True, "second:medium")
+    with pytest.raises(ConfigError, match="'second'"):
+        state.offer(["third", "secnod"])
+    assert [one.name for one in state.choices] == ["second", "third"]
+
+
+@pytest.mark.parametrize("model", ["a,b", "a b", "a\nb"])
+def test_a_model_that_cannot_be_named_is_one_line(session: Session, model: str) -> None:
+    """A model with a comma or a space in its name is refused when it is asked for, and stays as typed."""
+    state = PanelState(session, ["first"])
+    state.choices[0].model = model
+    for ask in (state.asked, state.cell, state.use_in_ask):
+        with pytest.raises(ConfigError, match="a model's name has no comma and no space"):
+            ask()
+    assert state.choices[0].model == model
+    assert not state.is_in_use
+
+
+def test_it_follows_the_setting(session: Session) -> None:
+    """Whom ``%nbretry config providers`` names come first; others stay, switched off; unset, all are as at first."""
+    state = PanelState(session, ["first", "second"])
+    state.follow_settings()
+    assert [one.on for one in state.choices] == [True, True], "nothing was set"
+    session.settings.set("providers", "third,second:small")
+    state.follow_settings()
+    shown = [(one.name, one.model, one.on) for one in state.choices]
+    assert shown == [("third", "", True), ("second", "small", True), ("first", "", False)]
+    state.choices[2].on = True
+    state.follow_settings()
+    assert state.choices[2].on, "the setting has not changed since"
+    session.settings.set("providers", "nobody")
+    state.follow_settings()
+    assert [one.on for one in state.choices] == [True, True, True]
+    session.settings.unset("providers")
+    state.follow_settings()
+    assert [one.name for one in state.choices if one.on] == session.default_providers()
+
+
+def test_use_in_ask(session: Session) -> None:
+    """The panel's choice becomes what ``%%ask`` asks: providers in order, models, system prompt; then it is in use."""
+    state = PanelState(session, ["first", "second", "third"])
+    state.choices[0].on = False
+    state.choices[2].model = "small"
+    assert (state.is_in_use, state.may_be_used) == (False, True)
+    state.use_in_ask()
+    assert session.setting("providers").value == ["second", "third:small"]
+    assert session.setting("system").value is None
+    assert (state.is_in_use, state.may_be_used) == (True, False)
+    state.follow_settings()
+    assert [one.name for one in state.choices] == ["first", "second", "third"], "what it has set itself moves no row"
+    state.system = " Be brief. "
+    assert state.may_be_used
+    state.use_in_ask()
+    assert session.setting("system").value == "Be brief."
+    state.choices[1].on = state.choices[2].on = False
+    assert (state.is_in_use, state.may_be_used) == (False, False)
+
+
+def test_as_a_cell(session: Session) -> None:
+    """The cell asks the same, with the settings that would end with the kernel, and not with those of files."""
+    state = PanelState(session, ["first:small", "second"])
+    state.prompt, state.system, state.in_conversation = "Why?\n{{ x }}", 'Be "brief".\nVery.', True
+    session.settings.set("temperature", "0.5")
+    session.settings.set("first_content", "7")
+    line, _, body = state.cell().partition("\n")
+    asked = parse_magic_line(line.removeprefix("%%ask"), body)
+    assert asked.question.providers == ["first:small", "second"]
+    assert asked.question.system == state.system
+    assert asked.question.prompt.strip() == state.prompt
+    assert (asked.question.temperature, asked.question.deadlines.first_content) == (0.5, 7.0)
+    assert (asked.question.retries, asked.question.deadlines.idle) == (None, None)
+    assert asked.conversation == "main"
+
+
+def test_what_is_asked_again(session: Session) -> None:
+    """The last question can be asked again; the turn that it has in the conversation is the one that is replaced."""
+    state = PanelState(session, ["first"])
+    assert not state.may_ask_again
+    state.in_conversation = True
+    state.prompt = state.question = "Why?"
+    assert state.may_ask_again
+    asked = state.asked()
+    state.answer = asyncio.run(session.ask(asked.question, lambda event, answer: None))
+    assert state.turn_to_replace is None
+    state.conversation.add(asked.question, state.answer)
+    turn = state.turn_to_replace
+    assert turn is state.conversation.turns[-1]
+    other = asyncio.run(session.ask(state.asked("And?").question, lambda event, answer: None))
+    state.conversation.add(state.asked("And?").question, other, in_place_of=turn)
+    assert [one.question for one in state.conversation.turns] == ["And?"]
+    assert state.turn_to_replace is None, "somebody else went on with the conversation"
+    state.conversation.add(asked.question, state.answer, in_place_of=turn)
+    assert [one.question for one in state.conversation.turns] == ["And?", "Why?"]
+
+
+def test_unreachable(session: Session) -> None:
+    """Who could not be reached is told apart from who answers with errors."""
+    state = PanelState(session, ["first"])
+    session.health.failed(session.provider("first"), APIConnectionError("connection refused", provider="first"))
+    assert state.standing(state.choices[0]).words == "unreachable: connection refused"
+    session.health.failed(session.provider("first"), APITimeoutError("nothing came", provider="first"))
+    assert state.standing(state.choices[0]).words.startswith("failed 2 times in a row")
+
+
+def test_latency_and_price(session: Session) -> None:
+    """A standing has the last time to first content and the price in words, of the model that is chosen."""
+    session.register("openai", ScriptedProvider(model="gpt-4o"))
+    session.prices.set("first/small", 1.0, 2.0)
+    state = PanelState(session, ["first:small"])
+    asyncio.run(session.ask(state.asked("Why?").question, lambda event, answer: None))
+    standing = state.standing(state.choices[0])
+    assert standing.first_content is not None
+    assert standing.price == "$1 in, $2 out"
+    assert standing.model == "first-large"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from kernel import Kernel
+from kernel import Kernel, Ran
 from page import Page
 
 from nbretry.renderers.jsonlines import read_runs
@@ -109,6 +109,31 @@ def test_providers(nb: Kernel) -> None:
     assert harmless(ran.of_type("text/html")[0]).tags.count("tr") == 4
     assert "Only where they are named: " in nb.run("%nbretry providers").plain
     assert "sk-0123" not in str(nb.run("%nbretry providers badkey").messages)
+
+
+def test_models_behind_the_names(nb: Kernel) -> None:
+    """Whom a question would ask and whom it asks is told with the models that were named, the setting's included."""
+    nb.run("%nbretry reset")
+
+    def asked(ran: Ran) -> list[list[str]]:
+        assert not ran.failed, ran.traceback
+        return [line.split()[1:3] for line in ran.plain.splitlines() if line[:1].isdigit()]
+
+    two = [["echo", "qwen2:7b"], ["echo", "small"]]
+    assert asked(nb.run("%nbretry providers echo:qwen2:7b,echo:small")) == two
+    assert asked(nb.run("%%ask --dry-run -p echo:qwen2:7b,echo:small -m other\nWhy?")) == two
+    assert asked(nb.run("%%ask --dry-run --compare echo:qwen2:7b,echo:small\nWhy?")) == two
+    assert nb.run("%%ask -p dead:x,echo:qwen2:7b -m other\nWhy?").plain.startswith("('qwen2:7b', ")
+    assert nb.value("(_answer.provider, _answer.model)") == ("echo", "qwen2:7b")
+    nb.run("%nbretry config providers echo:small")
+    assert asked(nb.run("%nbretry providers")) == two[1:]
+    nb.run("%%ask\nWhy?")
+    assert nb.value("_answer.model") == "small"
+    nb.run("%nbretry config --unset providers")
+    nb.run("%%ask --compare echo:a,echo:b\nWhy?")
+    assert nb.value("[answer.model for answer in _comparison]") == ["a", "b"]
+    nb.run("answer = await nbretry.ask('Why?', providers=['echo:c', 'echo'], model='other')")
+    assert nb.value("answer.model") == "c"
 
 
 def test_last(nb: Kernel) -> None:

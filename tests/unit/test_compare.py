@@ -265,8 +265,9 @@ def test_first_answered() -> None:
 
 
 def test_headings() -> None:
-    """A name that comes once stands as it is, others are numbered."""
+    """A name that comes once stands as it is, and so does one with another model; others are numbered."""
     assert headings(["a", "b", "a", "c", "a"]) == ["a (1)", "b", "a (2)", "c", "a (3)"]
+    assert headings(["a:x", "a:y", "a", "a:y"]) == ["a:x", "a:y (1)", "a", "a:y (2)"]
 
 
 def test_columns_have_heading_text_and_line() -> None:
@@ -425,6 +426,22 @@ def test_command(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
     assert [answer.state for answer in session.answers] == ["completed", "failed", "completed"]
 
 
+def test_command_with_models(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    """One provider may be compared for several models: each answer stands under its model and comes from it."""
+    assert main(["ask", "Why?", "--compare", "good:large,good:small:7b", "-m", "other"]) == 0
+    out, err = capsys.readouterr()
+    heads = [line for line in out.splitlines() if line.startswith("==")]
+    assert sorted(heads) == ["== good:large ==", "== good:small:7b =="]
+    assert "  ✓ good · large · first token" in err
+    assert "  ✓ good · small:7b · first token" in err
+    assert [answer.model for answer in session.answers] == ["large", "small:7b"]
+    assert main(["ask", "Why?", "--compare", "bad:large,bad:small"]) == 1
+    out, err = capsys.readouterr()
+    assert sorted(filter(None, out.splitlines())) == ["== bad:large ==", "== bad:small =="]
+    for model in ("large", "small"):
+        assert err.count(f"  ✗ bad · {model} · AuthenticationError: no · ") == 1
+
+
 def test_command_where_all_fail(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
     """Where all fail the status is 1, and each failure is told once."""
     assert main(["ask", "Why?", "--compare", "bad,bad"]) == 1
@@ -439,6 +456,7 @@ def test_command_where_all_fail(session: Session, capsys: pytest.CaptureFixture[
     [
         (["--compare", "good,bad", "-p", "good"], "--compare and -p both say whom to ask: write one of them"),
         (["--compare", "good,bad", "--json"], "--json writes the events of one answer, and --compare asks for several"),
+        (["--compare", "good,goood:x"], "there is no provider named 'goood'; did you mean 'good'?"),
         (["--compare", "good,goood"], "there is no provider named 'goood'; did you mean 'good'?"),
     ],
 )

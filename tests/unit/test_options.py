@@ -50,6 +50,10 @@ def test_forms_of_options(line: str) -> None:
         ("''", ""),
         ("'=x'", "=x"),
         ("'-p'", "-p"),
+        ("'--'", "--"),
+        (r"'a\u2028b\u000ac'", "a\u2028b\nc"),
+        (r"'\u0041 \\u2028'", r"\u0041 \u2028"),
+        (r"\u2028", r"\u2028"),
         ("{x}$y", "{x}$y"),
         ("plain", "plain"),
     ],
@@ -58,6 +62,20 @@ def test_quoted_values(written: str, meant: str) -> None:
     """A value in quotes means what stands between them; a backslash is one, but before a quote or another."""
     for line in (f"-s {written}", f"-s={written}", f"--system {written}", f"--system={written}"):
         assert parse_magic_line(line, "Why?").question.system == meant
+
+
+def test_a_system_prompt_of_several_lines() -> None:
+    """Each `-s` is a line of the system prompt; of other options the last counts."""
+    asked = parse_magic_line("-s 'Be brief.' -m a -s '' --system=Really. -m b", "Why?")
+    assert (asked.question.system, asked.question.model) == ("Be brief.\n\nReally.", "b")
+
+
+def test_models_behind_the_names() -> None:
+    """A provider may be named with its model, before the first colon, wherever providers are named."""
+    named = ["ollama:qwen2:7b", "groq:openai/gpt-oss-120b", "groq"]
+    assert parse_magic_line(f"-p {','.join(named)}", "Why?").question.providers == named
+    assert parse_magic_line(f"-p '{', '.join(named)}' Why?").question.providers == named
+    assert parse_magic_line(f"--compare {','.join(named)}", "Why?").compare == named
 
 
 @pytest.mark.parametrize(
@@ -164,6 +182,10 @@ MISTAKES = {
     "-p a,,b": "-p/--providers: 'a,,b' is no list of providers: write their names with commas between",
     "-p a, b": "-p/--providers: 'a,' is no list of providers: write their names with commas between, and no spaces",
     "-p ''": "-p/--providers: '' is no list of providers: write their names with commas between",
+    "-p a,b:": "-p/--providers: 'b:' names no model: write one behind the colon, or leave the colon out",
+    "-p :b,a": "-p/--providers: ':b' names no provider: write one before the colon",
+    "--compare a,b:": "--compare: 'b:' names no model: write one behind the colon, or leave the colon out",
+    "--max-tokens " + "9" * 5000: f"--max-tokens: '{'9' * 39}…' is too long",
     "-s 'Be brief": "-s: the quote in 'Be is not closed",
     "--raw=yes": "--raw takes no value, and not 'yes'",
     "--context": "--context needs a value",
@@ -208,4 +230,6 @@ def test_command_line_has_the_same_options() -> None:
     add_options(parser)
     line = ["-p", "a,b", "-m", "big", "-s", "Be brief.", "-t", "0.5", "--max-tokens", "100"]
     assert question_of("Why?", parser.parse_args(line)) == ALL_SET
+    assert question_of("Why?", parser.parse_args(["-s", "a", "--system", "b"])).system == "a\nb"
+    assert question_of("Why?", parser.parse_args(["-p", "a:b:c,d"])).providers == ["a:b:c", "d"]
     assert question_of("Why?", parser.parse_args([])) == Question("Why?")

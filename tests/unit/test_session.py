@@ -15,8 +15,10 @@ from providers import VirtualClock
 
 import nbretry
 from nbretry.answer import Answer
+from nbretry.deadlines import Deadlines
 from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
 from nbretry.events import Event, RunCancelled, RunCompleted, RunStarted
+from nbretry.planning import plan, roster
 from nbretry.providers import OpenAIProvider, ScriptedProvider
 from nbretry.providers.presets import PRESETS
 from nbretry.session import Question, Session, default_session
@@ -60,7 +62,7 @@ def test_any_name_that_can_be_typed_is_taken(session: Session, name: str) -> Non
     assert session.names()[0] == name
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a,b", "a/b", "'a'", "a\n"])
+@pytest.mark.parametrize("name", ["", "a b", "a,b", "a/b", "'a'", "a\n", "a:b"])
 def test_name_that_cannot_be_typed_is_refused(session: Session, name: str) -> None:
     """A name that could not stand after -p is refused in one line that says which letters may be used."""
     with pytest.raises(ConfigError, match=r"cannot name a provider: use letters, digits, '_', '-' and '\.'$"):
@@ -107,12 +109,12 @@ def test_nearest() -> None:
     assert nearest("xyz", ["temperature", "model"]) == "; known are temperature, model"
 
 
-def test_register_is_for_the_session_of_the_process() -> None:
+def test_register_is_for_the_session_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """`nbretry.register` puts a name into the session that the magic and the command line use."""
+    monkeypatch.setattr("nbretry.session._default", Session())
     provider = ScriptedProvider()
     nbretry.register("from-a-test", provider)
     assert default_session().provider("from-a-test") is provider
-    del default_session()._registered["from-a-test"]
 
 
 # --- whom to ask ------------------------------------------------------------------------------------------------------
@@ -154,6 +156,110 @@ def test_names_in_one_text(session: Session) -> None:
     _, answer, _ = asked(session, Question("Why?", "a, b"))
     assert answer is not None
     assert list(answer.providers) == ["a", "b"]
+
+
+# --- with a model of its own ------------------------------------------------------------------------------------------
+
+
+def test_a_model_of_its_own(session: Session) -> None:
+    """``name:model`` asks this provider for this model, whatever the question and the settings name; others follow."""
+    session.settings.set("model", "of-all")
+    for name in ("mine", "other"):
+        session.register(name, ScriptedProvider("503" if name == "mine" else "'yes'", name="by-itself"))
+    for model in ("", "of-the-question"):
+        _, answer, _ = asked(session, Question("Why?", ["mine:qwen2:7b", "other"], model))
+        assert answer is not None
+        assert answer.providers == ("mine", "other")
+        assert [(attempt.provider, attempt.model) for attempt in answer.attempts] == [
+            ("mine", "qwen2:7b"),
+            ("other", model or "of-all"),
+        ]
+    assert {call.model for call in session.provider("mine").calls} == {"qwen2:7b"}
+
+
+def test_its_aliases_count(session: Session) -> None:
+    """The model is one of the provider's own aliases, or any other name."""
+    provider = ScriptedProvider()
+    provider.model_aliases = {"big": "big-2026", "of-all": "wrong"}
+    session.settings.set("model", "of-all")
+    session.register("mine", provider)
+    asked(session, Question("Why?", ["mine:big"]))
+    asked(session, Question("Why?", ["mine:big-2026"]))
+    asked(session, Question("Why?", ["mine:small"]))
+    assert [call.model for call in provider.calls] == ["big-2026", "big-2026", "small"]
+
+
+def test_one_provider_for_several_models(session: Session) -> None:
+    """The same provider may stand in a list with several models, which are asked in this order."""
+    provider = ScriptedProvider("404, 'yes'")
+    session.register("mine", provider)
+    _, answer, _ = asked(session, Question("Why?", "mine:large, mine:small,mine"))
+    assert answer is not None
+    assert answer.text == "yes"
+    assert [(attempt.provider, attempt.model, attempt.state) for attempt in answer.attempts] == [
+        ("mine", "large", "failed"),
+        ("mine", "small", "answered"),
+    ]
+
+
+def test_with_a_model_it_stays_the_same_provider(session: Session) -> None:
+    """Health, price and deadlines are those of the name, whichever of its models was asked."""
+    session.register("mine", ScriptedProvider("401, 'yes'"), deadlines=Deadlines(idle=7.0))
+    session.prices.set("mine", 1.0, 2.0)
+    _, answer, failure = asked(session, Question("Why?", ["mine:large"], retries=0))
+    assert isinstance(failure, RetryProviderError)
+    assert answer is not None
+    assert answer.attempts[0].price == (1.0, 2.0)
+    for name in ("mine", "mine:large", "mine:small"):
+        health = session.health_of(name)
+        assert (health.provider, health.state) == ("mine", "resting")
+        assert session.retry_provider([name]).providers[0].deadlines == Deadlines(idle=7.0)
+    session.health.reset([session.provider("mine:small")])
+    assert session.health_of("mine").state == "ready"
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("openai:", "'openai:' names no model: write one behind the colon, or leave the colon out"),
+        ("openai: ", "'openai: ' names no model: write one behind the colon, or leave the colon out"),
+        (":gpt", "':gpt' names no provider: write one before the colon"),
+        (":", "':' names no provider: write one before the colon"),
+        ("opnai:gpt:4", "there is no provider named 'opnai'; did you mean 'openai'?"),
+    ],
+)
+def test_half_a_name_and_an_unknown_one(session: Session, written: str, message: str) -> None:
+    """Where a side of the colon is empty that is told, and of an unknown name the nearest, each in one line."""
+    for ask in (session.provider, lambda name: session.retry_provider([name]), session.health_of):
+        with pytest.raises(ConfigError) as caught:
+            ask(written)
+        assert str(caught.value) == message
+
+
+def test_a_model_in_the_setting(session: Session) -> None:
+    """The setting ``providers`` may name models, which are asked where nobody is named."""
+    session.register("mine", ScriptedProvider())
+    session.settings.set("providers", "mine:large,mine:small")
+    assert session.default_providers() == ["mine:large", "mine:small"]
+    asked(session, Question("Why?"))
+    assert [call.model for call in session.provider("mine").calls] == ["large"]
+    session.settings.set("providers", "mein:large")
+    with pytest.raises(ConfigError) as caught:
+        session.retry_provider()
+    assert str(caught.value) == ("%nbretry config: providers: there is no provider named 'mein'; did you mean 'mine'?")
+
+
+def test_what_would_be_asked_has_the_models(session: Session) -> None:
+    """A dry run and the table of providers have each provider by its name, with the model that it would get."""
+    session.register("mine", ScriptedProvider(model="its-own"))
+    named = ["mine:large", "mine", "groq:small"]
+    for entries in (plan(session, Question("Why?", named, "of-all")).providers, roster(session, named, "of-all")):
+        assert [(entry.provider, entry.model) for entry in entries] == [
+            ("mine", "large"),
+            ("mine", "of-all"),
+            ("groq", "small"),
+        ]
+        assert entries[2].key_variable == "GROQ_API_KEY"
 
 
 # --- one question -----------------------------------------------------------------------------------------------------

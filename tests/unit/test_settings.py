@@ -154,7 +154,7 @@ def test_empty_variables_are_not_set() -> None:
 
 
 VALUES: dict[str, tuple[str, str, Any]] = {
-    "providers": ("a, b", '["a", "b"]', ["a", "b"]),
+    "providers": ("a, b:c:d", '["a", "b:c:d"]', ["a", "b:c:d"]),
     "model": ("big", '"big"', "big"),
     "system": ("Be brief. 日本 🙂", '"Be brief. 日本 🙂"', "Be brief. 日本 🙂"),
     "temperature": ("0.5", "0.5", 0.5),
@@ -203,6 +203,10 @@ def test_every_setting_in_every_layer(key: str) -> None:
         ("model = ['a']", "model is this list, and should be: name"),
         ("system.text = 'x'", "system is a table, and should be: text"),
         ("providers = []", "providers: '' is no list of providers: write their names with commas between"),
+        (
+            "providers = ['a', 'b:']",
+            "providers: 'b:' names no model: write one behind the colon, or leave the colon out",
+        ),
         ("providers = [1]", "providers is this list, and should be: list of names"),
         ("rounds = 0", "rounds: '0' is no number of rounds: write a whole number from 1 to 20"),
         ("on_break = 'stop'", "on_break: 'stop' is none of raise, restart, continue"),

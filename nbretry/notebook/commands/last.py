@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import traceback
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -12,9 +11,9 @@ from nbretry.answer import Answer
 from nbretry.errors import ConfigError
 from nbretry.notebook.commands.showing import Output, WordParser
 from nbretry.records import masked
-from nbretry.redaction import mask
 from nbretry.renderers.console import printable
 from nbretry.renderers.report import attempt_line, report_html, report_text
+from nbretry.renderers.tracebacks import traceback_text
 from nbretry.session import default_session
 
 if TYPE_CHECKING:
@@ -48,8 +47,4 @@ def _tracebacks(answer: Answer) -> Iterator[str]:
     """The traceback of each attempt that failed, secrets masked, after a line that says which attempt it was."""
     for attempt in answer.attempts:
         if attempt.exception is not None:
-            try:
-                lines = "".join(traceback.format_exception(attempt.exception))
-            except Exception:  # of an exception that cannot even say what it is
-                lines = f"{type(attempt.exception).__name__}\n"
-            yield mask(f"attempt {attempt.number}: {attempt_line(attempt)}\n{lines.rstrip()}")
+            yield f"attempt {attempt.number}: {attempt_line(attempt)}\n{traceback_text(attempt.exception)}"

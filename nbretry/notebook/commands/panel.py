@@ -12,7 +12,7 @@ __all__ = ["run"]
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Show a panel that offers the providers that are asked where nobody is named, or these."""
-    from nbretry.notebook.panel import panel
+    """Show the panel, with these providers where some are named."""
+    from nbretry.notebook.panel.widget import panel
 
-    shell.display_pub.publish(panel(words)._repr_mimebundle_())
+    panel(words or None)._ipython_display_()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nbretry.doctor import names_in
+from nbretry.names import split_name
 from nbretry.notebook.commands.showing import Output
 from nbretry.session import default_session
 
@@ -17,6 +18,8 @@ __all__ = ["run"]
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
     """Let these providers, or all, be asked again at once."""
-    names, session = names_in(words), default_session()
-    session.health.reset(None if names is None else [session.provider(name) for name in names])
-    Output(shell).show_line(f"{'everybody' if names is None else ', '.join(names)} may be asked again at once")
+    written, session = names_in(words), default_session()
+    session.health.reset(None if written is None else [session.provider(one) for one in written])
+    # It is the provider that rests, whichever of its models was asked.
+    who = "everybody" if written is None else ", ".join(dict.fromkeys(split_name(one)[0] for one in written))
+    Output(shell).show_line(f"{who} may be asked again at once")

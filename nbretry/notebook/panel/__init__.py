@@ -1,5 +1,1 @@
-"""The panel: `%%ask` with the mouse, in widgets of ipywidgets alone."""
-
-from nbretry.notebook.panel.widget import Panel, panel
-
-__all__ = ["Panel", "panel"]
+"""The panel: ``%%ask`` with the mouse, in widgets of ipywidgets alone."""

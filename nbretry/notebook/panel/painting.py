@@ -1,7 +1,12 @@
-"""What the panel shows of an answer, painted while it grows at intervals as in a cell."""
+"""What the panel shows of an answer, painted while it grows at intervals as in a cell.
+
+All in all it is changed less than twenty times a second: the text some twelve times, what happened four times.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,14 +14,21 @@ from typing import TYPE_CHECKING
 from nbretry.answer import Answer
 from nbretry.events import Event, FirstContent, ReasoningDelta, RunCancelled, RunCompleted, RunFailed, TextDelta
 from nbretry.notebook.repainting import RepaintedOutput
+from nbretry.renderers.attempts import attempt_lines_html, changes_with_time, failures_html
 from nbretry.renderers.compare import markdown_html
 from nbretry.renderers.reasoning import ThoughtTail, reasoning_html, thinking_html
-from nbretry.renderers.report import report_html, status_line
+from nbretry.renderers.report import report_html
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = ["PanelPainter", "Picture"]
+
+_TICK = 0.25
+"""Seconds between two looks at what changes with the time."""
+
+_SHORTEST_INTERVAL = 0.08
+"""Seconds between two paints of the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,50 +54,79 @@ class PanelPainter(RepaintedOutput):
     Args:
         shell: the user's.
         show: is handed an answer and its picture.
-        attempts_changed: is called after that where an attempt has begun or ended.
+        show_attempts: is handed the lines of all attempts, as safe HTML, also when only time has passed.
+        attempts_changed: is called where an attempt has begun or ended, with what failed, as safe HTML.
     """
+
+    shortest_interval = _SHORTEST_INTERVAL
 
     def __init__(
         self,
         shell: InteractiveShell,
         show: Callable[[Answer, Picture], None],
-        attempts_changed: Callable[[], None],
+        show_attempts: Callable[[str], None],
+        attempts_changed: Callable[[str], None],
     ) -> None:
         super().__init__(shell, captured=False)
         self._show_picture = show
+        self._show_attempts = show_attempts
         self._tell_attempts = attempts_changed
         self._answer = Answer()
         self._tail = ThoughtTail()
+        self._began_at: float | None = None
         self._attempts_changed = False
+        self._tick_timer: asyncio.TimerHandle | None = None
 
     def __call__(self, event: Event, answer: Answer) -> None:
         """Paint this event, now or soon; the last state is always painted."""
+        if self._began_at is None:
+            self._began_at = time.monotonic()
         self._answer = answer
         if not isinstance(event, TextDelta | ReasoningDelta):
             self._attempts_changed = True
         if isinstance(event, RunCompleted | RunFailed | RunCancelled):
+            self.close()
             self.paint_now()
             return
         if isinstance(event, FirstContent | ReasoningDelta):
             self.content_came(anew=isinstance(event, FirstContent))
         self.paint_soon()
+        if self._tick_timer is None:
+            self._tick()
+
+    def close(self) -> None:
+        """Paint nothing more by itself."""
+        self.cancel_paint()
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+            self._tick_timer = None
 
     def paint(self) -> None:
         """Show the answer so far."""
         self._show_picture(self._answer, self._picture_of(self._answer))
         if self._attempts_changed:
             self._attempts_changed = False
-            self._tell_attempts()
+            self._paint_attempts()
+            self._tell_attempts(failures_html(self._answer))
+
+    def _tick(self) -> None:
+        if changes_with_time(self._answer):
+            self._paint_attempts()
+        self._tick_timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    def _paint_attempts(self) -> None:
+        is_over = self._answer.duration is not None or self._began_at is None
+        now = None if is_over else time.monotonic() - (self._began_at or 0.0)
+        self._show_attempts(attempt_lines_html(self._answer, now))
 
     def _picture_of(self, answer: Answer) -> Picture:
         text = _in_new_tabs(markdown_html(answer.text)) if answer.text else ""
         if answer.duration is not None:
             return Picture(reasoning_html(answer), text, "", report_html(answer))
         if answer.text:
-            return Picture(reasoning_html(answer), text, f"{answer.provider}: answering …")
+            return Picture(reasoning_html(answer), text)
         thinkers = [attempt for attempt in answer.attempts if attempt.state == "running" and attempt.reasoning]
-        thinking = thinking_html(thinkers[-1].path, self._tail.of(thinkers[-1])) if thinkers else ""
-        return Picture(thinking, "", status_line(answer))
+        return Picture(thinking_html(thinkers[-1].path, self._tail.of(thinkers[-1])) if thinkers else "")
 
 
 def _in_new_tabs(html: str) -> str:

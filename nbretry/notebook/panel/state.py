@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeAlias
 
 from nbretry.answer import Answer
+from nbretry.cell_text import cell_of
 from nbretry.conversations import Conversation
+from nbretry.deadlines import Deadlines
 from nbretry.errors import ConfigError
 from nbretry.options import DEFAULT_CONVERSATION, Asked
 from nbretry.planning import roster
-from nbretry.providers.base import NamedProvider, resolve_model
-from nbretry.renderers.roster import availability
+from nbretry.providers.base import resolve_model
+from nbretry.renderers.roster import availability, price_text
 from nbretry.roster import RosterEntry
 from nbretry.session import Question, Session
-from nbretry.types import ProviderType
+from nbretry.settings import IN_SESSION
+from nbretry.turns import Turn
 
 __all__ = ["PanelState", "Phase", "ProviderChoice", "Standing", "standing_of"]
 
 Phase: TypeAlias = Literal["idle", "running", "stopping"]
+
+_LIMITS = tuple(limit.name for limit in fields(Deadlines))
+_OPTIONS = ("temperature", "max_tokens", "on_break", "hedge_after", "retries", "max_cost")
+"""Settings of a question, beside its limits, that its cell can say."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +44,18 @@ class ProviderChoice:
     on: bool = True
     model: str = ""
 
+    @property
+    def written(self) -> str:
+        """As it stands after ``-p``: ``name`` or ``name:model``.
+
+        Raises:
+            ConfigError: the model's name cannot stand there.
+        """
+        model = self.model.strip()
+        if any(character == "," or character.isspace() for character in model):
+            raise ConfigError(f"{model!r} cannot be a model of {self.name}: a model's name has no comma and no space")
+        return f"{self.name}:{model}" if model else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -46,11 +65,15 @@ class Standing:
         kind: ``ready``, ``waiting`` (it rests or is on trial), ``failing`` or ``unable`` (it has no key).
         words: the same for people, on one line.
         model: the model that it is asked for where nobody chooses one; empty where it decides.
+        first_content: seconds to the first content, the last time that there was any.
+        price: what a million tokens cost, in words; empty where that is not known.
     """
 
     kind: Literal["ready", "waiting", "failing", "unable"]
     words: str
     model: str = ""
+    first_content: float | None = None
+    price: str = ""
 
 
 class PanelState:
@@ -58,7 +81,8 @@ class PanelState:
 
     Args:
         session: where the providers are known.
-        names: whom to offer, in the order of asking; None for those that are asked where nobody is named.
+        names: whom to offer, in the order of asking, as ``name`` or ``name:model``; None for those that are asked
+            where nobody is named.
 
     Attributes:
         session: as given.
@@ -68,6 +92,7 @@ class PanelState:
         in_conversation: whether the question goes on with the conversation of ``%%ask -c``.
         phase: ``idle``, ``running``, or ``stopping`` once it was told to stop.
         answer: what there is to see of the last question; None where there is nothing.
+        question: what was asked last, as it was typed; empty where nothing was.
 
     Raises:
         ConfigError: a name is unknown, or a file of settings has a mistake.
@@ -81,8 +106,41 @@ class PanelState:
         self.in_conversation = False
         self.phase: Phase = "idle"
         self.answer: Answer | None = None
-        for name in session.default_providers() if names is None else names:
-            self.add(name)
+        self.question = ""
+        self._followed = session.setting("providers").value
+        self.offer(session.default_providers() if names is None else names)
+
+    # --- whom it asks -------------------------------------------------------------------------------------------------
+
+    def offer(self, names: Sequence[str]) -> None:
+        """Offer just these, all of them on.
+
+        Args:
+            names: in the order of asking, as ``name`` or ``name:model``.
+
+        Raises:
+            ConfigError: a name is unknown; then all is as it was.
+        """
+        self.choices = self._chosen(names)
+
+    def follow_settings(self) -> None:
+        """Where the setting ``providers`` has changed since it was last looked at, put those first; others are off.
+
+        A setting with a mistake changes nothing.
+        """
+        setting = self.session.settings.readable()["providers"].value
+        if setting == self._followed:
+            return
+        self._followed = setting
+        try:
+            chosen = self._chosen(self.session.default_providers() if setting is None else setting)
+        except ConfigError:
+            return
+        named = {choice.name for choice in chosen}
+        others = [choice for choice in self.choices if choice.name not in named]
+        for choice in others:
+            choice.on = False
+        self.choices = [*chosen, *others]
 
     def add(self, name: str) -> ProviderChoice:
         """Offer another provider, as the last one; one that is offered already stays where it is.
@@ -90,12 +148,10 @@ class PanelState:
         Raises:
             ConfigError: nothing of that name is known.
         """
-        self.session.provider(name)
-        for choice in self.choices:
-            if choice.name == name:
-                return choice
-        self.choices.append(ProviderChoice(name))
-        return self.choices[-1]
+        (added,) = self._chosen([name])
+        if added not in self.choices:
+            self.choices.append(added)
+        return added
 
     def others(self) -> list[str]:
         """The names that are known and not offered yet."""
@@ -117,6 +173,49 @@ class PanelState:
         """Whether there is a place to move it to."""
         return 0 <= self.choices.index(choice) + by < len(self.choices)
 
+    def standing(self, choice: ProviderChoice) -> Standing:
+        """How a provider is doing. It is not asked for that."""
+        try:
+            own: str | None = self.session.setting("model").value
+            provider = self.session.provider(choice.name)
+            model = choice.model.strip()
+            (entry,) = roster(self.session, [choice.name], resolve_model(provider, model) if model else own or "")
+            unchosen = resolve_model(provider, own or "")
+        except ConfigError as error:
+            return Standing("unable", str(error))
+        return replace(standing_of(entry), model=unchosen)
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether ``%%ask`` asks as the panel would: the same providers, and the same system prompt."""
+        try:
+            written = self._written()
+            current = self.session.default_providers()
+            system = self.session.setting("system").value
+        except ConfigError:
+            return False
+        return written == current and self.system.strip() in ("", system)
+
+    @property
+    def may_be_used(self) -> bool:
+        """Whether `use_in_ask` would change something."""
+        return any(choice.on for choice in self.choices) and not self.is_in_use
+
+    def use_in_ask(self) -> None:
+        """Make those who are on, their models and the system prompt what ``%%ask`` uses where it does not say itself.
+
+        It is the same as ``%nbretry config providers …`` and, where one is typed, ``%nbretry config system …``.
+
+        Raises:
+            ConfigError: a model's name cannot stand in a setting.
+        """
+        written = self._written()
+        self._followed = self.session.settings.set("providers", ",".join(written)).value
+        if self.system.strip():
+            self.session.settings.set("system", self.system.strip())
+
+    # --- what its buttons may do --------------------------------------------------------------------------------------
+
     @property
     def is_idle(self) -> bool:
         """Whether no question is being answered."""
@@ -125,7 +224,12 @@ class PanelState:
     @property
     def may_ask(self) -> bool:
         """Whether there is something to ask and somebody to ask it."""
-        return self.is_idle and bool(self.prompt.strip()) and any(choice.on for choice in self.choices)
+        return bool(self.prompt.strip()) and self._may_begin
+
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether there was a question, and there is somebody to ask it."""
+        return bool(self.question) and self._may_begin
 
     @property
     def may_stop(self) -> bool:
@@ -137,6 +241,8 @@ class PanelState:
         """Whether there is anything that `clear` would take away."""
         turns = self.turns if self.in_conversation else 0
         return self.is_idle and bool(self.prompt or self.answer is not None or turns)
+
+    # --- what it asks -------------------------------------------------------------------------------------------------
 
     @property
     def conversation(self) -> Conversation:
@@ -150,57 +256,88 @@ class PanelState:
 
     def clear(self) -> None:
         """Take away the prompt and the answer; where the question would go on with the conversation, that as well."""
-        self.prompt = ""
+        self.prompt = self.question = ""
         self.answer = None
         if self.in_conversation:
             self.conversation.clear()
 
-    def asked(self) -> Asked:
+    def asked(self, prompt: str | None = None) -> Asked:
         """The question, as ``%%ask`` would have it.
 
+        Args:
+            prompt: in place of the one that is typed now.
+
         Raises:
-            ConfigError: a provider is not known any more, or a file of settings has a mistake.
+            ConfigError: a model's name cannot be one.
         """
-        providers = [self._provider(choice) for choice in self.choices if choice.on]
-        question = Question(self.prompt, providers, system=self.system.strip() or None)
+        question = Question(
+            self.prompt if prompt is None else prompt, self._written(), system=self.system.strip() or None
+        )
         return Asked(question, conversation=DEFAULT_CONVERSATION if self.in_conversation else None)
 
-    def standing(self, choice: ProviderChoice) -> Standing:
-        """How a provider is doing. It is not asked for that."""
-        try:
-            model: str | None = self.session.setting("model").value
-            (entry,) = roster(self.session, [choice.name], model or "")
-        except ConfigError as error:
-            return Standing("unable", str(error))
-        return standing_of(entry)
+    @property
+    def turn_to_replace(self) -> Turn | None:
+        """The turn of the conversation whose place the answer takes when the last question is asked again."""
+        turns = self.conversation.turns if self.in_conversation else ()
+        if not turns or self.answer is None or not self.answer.request_sha256:
+            return None
+        return turns[-1] if turns[-1].request_sha256 == self.answer.request_sha256 else None
 
-    def _provider(self, choice: ProviderChoice) -> ProviderType | str:
-        model = choice.model.strip()
-        if not model:
-            return choice.name
-        provider = self.session.provider(choice.name)
-        return _AskedForModel(
-            choice.name, provider, resolve_model(provider, model), self.session.setting("model").value
-        )
+    def cell(self) -> str:
+        """The ``%%ask`` cell that asks the same, with the settings that would end with this kernel.
 
+        Raises:
+            ConfigError: a model's name cannot be one, or a file of settings has a mistake.
+        """
+        asked = self.asked()
+        current = self.session.settings.current()
+        here = {key: one.value for key, one in current.items() if one.source == IN_SESSION and one.value is not None}
+        options: dict[str, Any] = {key: here[key] for key in _OPTIONS if key in here}
+        limits = Deadlines(**{key: here[key] for key in _LIMITS if key in here})
+        question = replace(asked.question, deadlines=limits, **options)
+        if question.system is None and here.get("system"):
+            question = replace(question, system=here["system"])
+        return cell_of(replace(asked, question=question))
 
-class _AskedForModel(NamedProvider):
-    """A provider that has its own choice of a model, which counts more than that of the settings."""
+    @property
+    def _may_begin(self) -> bool:
+        return self.is_idle and any(choice.on for choice in self.choices)
 
-    def __init__(self, name: str, provider: ProviderType, model: str, from_settings: str | None) -> None:
-        super().__init__(name, provider)
-        self.default_model = model
-        self.model_aliases = {from_settings: model} if from_settings else {}
+    def _written(self) -> list[str]:
+        return [choice.written for choice in self.choices if choice.on]
+
+    def _chosen(self, names: Sequence[str]) -> list[ProviderChoice]:
+        """A choice for each name, each once; those that are there already are taken and switched on."""
+        chosen: list[ProviderChoice] = []
+        for written in names:
+            self.session.provider(written)  # raises where it is unknown
+            name, _, model = written.partition(":")
+            exact = [one for one in (*chosen, *self.choices) if (one.name, one.model.strip()) == (name, model)]
+            typed = [one for one in self.choices if one.name == name and not model and one not in chosen]
+            choice = next(iter([*exact, *typed]), None) or ProviderChoice(name, model=model)
+            choice.on = True
+            if choice not in chosen:
+                chosen.append(choice)
+        return chosen
 
 
 def standing_of(entry: RosterEntry) -> Standing:
     """How a provider is doing, by what is known of it."""
     words = " ".join(availability(entry).split())
+    health = entry.health
+    standing = Standing("ready", words, entry.model, health.first_content, price_text(entry))
     if entry.key == "not set":
         needed = f": set {entry.key_variable}" if entry.key_variable else ""
-        return Standing("unable", f"{words}{needed}", entry.model)
-    if entry.health.state == "resting":  # in whole seconds, as it is counted down
-        return Standing("waiting", f"resting {math.ceil(entry.health.resting_for)} s", entry.model)
-    if entry.health.state != "ready":
-        return Standing("waiting", words, entry.model)
-    return Standing("failing" if entry.health.failures else "ready", words, entry.model)
+        return replace(standing, kind="unable", words=f"{words}{needed}")
+    if health.state == "resting":  # in whole seconds, as it is counted down
+        return replace(standing, kind="waiting", words=f"resting {math.ceil(health.resting_for)} s")
+    if health.state != "ready":
+        return replace(standing, kind="waiting")
+    if health.failures and health.unreachable:
+        return replace(standing, kind="failing", words=f"unreachable: {_message(health.last_error)}")
+    return replace(standing, kind="failing" if health.failures else "ready")
+
+
+def _message(error: str | None) -> str:
+    """What ``Type: message`` says, without the type."""
+    return (error or "").partition(": ")[2] or (error or "")

@@ -1,7 +1,9 @@
-"""The panel: `%%ask` with the mouse, in widgets of ipywidgets alone.
+"""The panel as a widget: it puts its parts together, asks, and has them show what comes.
 
 A question of the panel is answered in the background thread, so that cells run meanwhile and Stop works at any moment.
 What a browser does arrives in whichever thread the kernel chooses; what is shown changes under one lock.
+
+There is one panel for each shell, and every cell that shows it shows the same: what is done in one is seen in all.
 
 How ipykernel routes what a browser sends: with subshells (ipykernel 7, JupyterLab 4.4) a page's messages are meant for
 a thread of their own, but ipykernel 7.4 hands those to a widget to wherever this widget was last changed from. Left
@@ -16,7 +18,8 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +33,18 @@ from nbretry.notebook.asking import ask_prepared
 from nbretry.notebook.background import BackgroundAnswer, noting
 from nbretry.notebook.late_outputs import CellWatch
 from nbretry.notebook.loop_thread import spawn
+from nbretry.notebook.panel.adding import AddingForm
+from nbretry.notebook.panel.answer_view import AnswerView
+from nbretry.notebook.panel.cell_view import CellView
 from nbretry.notebook.panel.painting import PanelPainter, Picture
-from nbretry.notebook.panel.parts import STYLE, AnswerView, ProviderRow, button, labelled, markup, row_heads, set_traits
-from nbretry.notebook.panel.state import PanelState, ProviderChoice
+from nbretry.notebook.panel.parts import button, close_inside, close_looks, make, markup, set_traits
+from nbretry.notebook.panel.picker import PickerView
+from nbretry.notebook.panel.settings_view import SettingsView
+from nbretry.notebook.panel.state import PanelState
+from nbretry.notebook.panel.static_picture import StaticPicture
+from nbretry.notebook.panel.style import STYLE
 from nbretry.notebook.preparing import prepare
 from nbretry.redaction import mask
-from nbretry.renderers.answer import answer_bundle
 from nbretry.running import Paint
 from nbretry.session import default_session
 
@@ -51,18 +60,27 @@ kernel is busy, and a click overtakes it."""
 _TICK = 1.0
 """Seconds between two looks at who still rests."""
 
-_NO_OTHER = ("another provider …", "")
+_PICTURE_INTERVAL = 5.0
+"""Seconds between two updates of the static picture while an answer comes: whoever restarts the kernel then loses no
+more than these."""
 
 _STOPPED = f"■ stopped; what there is of the answer is in {ANSWER_VARIABLE}"
-_WITHOUT_KERNEL = "The panel needs its kernel: run its cell again."
+_NO_WIDGET = "nbretry.panel()"
+_QUESTION_SHOWN = 60
+
+_panels: weakref.WeakKeyDictionary[InteractiveShell, Panel] = weakref.WeakKeyDictionary()
 
 
 def panel(providers: Sequence[str] | None = None) -> Panel:
-    """A panel that asks as ``%%ask`` does, with a provider picker. As the value of a cell it is shown.
+    """The panel of this notebook, which asks as ``%%ask`` does. As the value of a cell it is shown.
+
+    There is one, which any number of cells may show; they all show the same.
+
+        nbretry.panel(["openai:gpt-4o-mini", "local"])
 
     Args:
-        providers: names of the providers to pick from, in the order of asking; None for those that are asked where
-            nobody is named.
+        providers: names of the providers to pick from, as ``name`` or ``name:model``, in the order of asking; None to
+            leave them as they are, or at first for those that are asked where nobody is named.
 
     Raises:
         ConfigError: this is no notebook, or a name is unknown.
@@ -74,7 +92,12 @@ def panel(providers: Sequence[str] | None = None) -> Panel:
         raise ConfigError("the panel needs a notebook; in a terminal ask with %ask, or with nbretry ask")
     show_in(shell)
     names = None if providers is None else names_in([providers] if isinstance(providers, str) else providers)
-    return Panel(shell, PanelState(default_session(), names))
+    shown = _panels.get(shell)
+    if shown is None:
+        shown = _panels[shell] = Panel(shell, PanelState(default_session(), names))
+    elif names is not None:
+        shown.offer(names)
+    return shown
 
 
 class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no types
@@ -95,8 +118,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         self._typed_at = 0.0
         self._note = ""
         self._stop_ticking: Callable[[], None] | None = None
-        self._filling = False
-        self._rows: dict[ProviderChoice, ProviderRow] = {}
+        self._is_filling = self._is_closed = False
+        self._static = StaticPicture(shell)
+        self._static_at = 0.0
         self._build()
         super().__init__(self._parts())
         self.add_class("nbretry-panel")
@@ -116,16 +140,35 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         """The question that is being answered, or was last; None before the first."""
         return self._run
 
+    def offer(self, names: Sequence[str]) -> None:
+        """Have just these providers in the picker.
+
+        Args:
+            names: in the order of asking, as ``name`` or ``name:model``.
+
+        Raises:
+            ConfigError: a name is unknown; then all is as it was.
+        """
+        with self._lock:
+            self.state.offer(names)
+            self._show()
+            self._show_standings()
+
     def ask(self) -> None:
         """What the Ask button does; nothing where that is disabled."""
         with self._lock:
-            if not self.state.may_ask:
-                return
-            self.state.phase = "running"
-            self._note = "asking …"
-            self._show()
-            # In the context of the cell: a span that is open there is the parent of this run's spans.
-            self._run = self._cell_context.copy().run(BackgroundAnswer, self._answer_question, self._end, None, True)
+            if self.state.may_ask:
+                self._begin(again=False)
+
+    def ask_again(self) -> None:
+        """What the Ask again button does: the last question, to those who are picked now.
+
+        In a conversation the new answer takes the place of the one before. Where the button is disabled this does
+        nothing.
+        """
+        with self._lock:
+            if self.state.may_ask_again:
+                self._begin(again=True)
 
     def stop(self) -> None:
         """What the Stop button does; nothing where that is disabled."""
@@ -143,116 +186,151 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
                 self._note = ""
                 self._fill_in()
                 self._answer_view.show(Picture())
+                self._answer_view.show_attempts("")
+                self._answer_view.show_failures("")
+                self._static.update("", None)
                 self._show()
 
-    def close(self) -> None:
-        """Take the panel away; what it asks is stopped."""
+    def use_in_ask(self) -> None:
+        """What the button "Use in %%ask" does; nothing where that is disabled."""
         with self._lock:
+            if self.state.may_be_used:
+                try:
+                    self.state.use_in_ask()
+                except ConfigError as error:
+                    self._note = f"✗ {error}"
+                self._show()
+
+    def insert_cell(self) -> None:
+        """In a cell: put the ``%%ask`` cell of the panel's question below it.
+
+        Raises:
+            ConfigError: a model's name cannot be one, or a file of settings has a mistake.
+        """
+        self._shell.set_next_input(self.state.cell())
+
+    def close(self) -> None:
+        """Take the panel away; what it asks is stopped. The next call of `panel` makes another."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            if _panels.get(self._shell) is self:
+                del _panels[self._shell]
             if self._run is not None:
                 self._run.stop()
             if self._stop_ticking is not None:
                 self._stop_ticking()
-            with suppress(ValueError):  # closed before
+            with suppress(ValueError):  # the user has cleared the shell's events
                 self._shell.events.unregister("post_run_cell", self._after_cell)
+            close_inside(self)
+            close_looks(self)
             super().close()
 
+    def _ipython_display_(self, **options: Any) -> None:
+        """Show the panel in the running cell, and for where there is no kernel a picture of its last answer."""
+        with self._lock:
+            self._cell_context = contextvars.copy_context()
+            view = self._repr_mimebundle_(**options)
+            self._shell.display_pub.publish(view, {})
+            self._static.show()
+
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """The widget, and for where there is no kernel the last answer as it is now."""
-        answer = self.state.answer
-        html = f"<div>{_WITHOUT_KERNEL}</div>"
-        static = {"text/html": html, "text/plain": _WITHOUT_KERNEL} if answer is None else answer_bundle(answer)
-        return {**(super()._repr_mimebundle_(**options) or {}), **static}
+        """The widget alone."""
+        return {**(super()._repr_mimebundle_(**options) or {}), "text/html": "", "text/plain": _NO_WIDGET}
 
     # --- building -----------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self._row_box = ipywidgets.VBox()
-        self._others = ipywidgets.Dropdown(options=[_NO_OTHER], tooltip="another known provider")
-        self._others.observe(self._typed, "value")
-        self._add = button("Add", "offer this provider as well", self._add_provider, "plus")
-        self._prompt = labelled(
-            ipywidgets.Textarea(
-                description="Prompt",
-                placeholder="Why is the sky blue?   {{ name }} stands for what the notebook has there",
-                tooltip="the question, as below %%ask",
-                rows=4,
-            )
+        state, lock, changed = self.state, self._lock, self._changed
+        self._picker = PickerView(state, lock, changed, _in_background)
+        self._settings = SettingsView(state.session, lock, changed)
+        self._adding = AddingForm(state, lock, changed)
+        self._cell_view = CellView(state)
+        pages = {
+            "Providers": self._picker.widget,
+            "Settings": self._settings.widget,
+            "Add a provider": self._adding.widget,
+            "As a cell": self._cell_view.widget,
+        }
+        self._tabs = ipywidgets.Tab([*pages.values()], titles=[*pages], selected_index=0)
+        self._tabs.add_class("nbretry-tabs")
+        self._system = make(
+            ipywidgets.Textarea,
+            "nbretry-stacked",
+            description="System prompt",
+            tooltip="what holds for every answer",
+            rows=1,
         )
-        self._system = labelled(
-            ipywidgets.Textarea(description="System prompt", tooltip="what holds for every answer", rows=2)
+        self._prompt = make(
+            ipywidgets.Textarea,
+            "nbretry-stacked",
+            description="Prompt",
+            placeholder="Why is the sky blue?   {{ name }} stands for what the notebook has there",
+            tooltip="the question, as below %%ask",
+            rows=4,
         )
         self._ask_button = button("Ask", "ask the providers in this order", self.ask, "paper-plane", "primary")
         self._stop_button = button("Stop", "stop, and keep what has come", self.stop, "stop")
+        self._again_button = button("Ask again", "", self.ask_again, "repeat")
         self._clear_button = button("Clear", "", self.clear, "eraser")
-        self._in_conversation = ipywidgets.Checkbox(
-            description="Conversation", indent=False, tooltip="go on with the conversation of %%ask -c"
+        self._use_button = button("Use in %%ask", "", self.use_in_ask)
+        self._in_conversation = make(
+            ipywidgets.Checkbox,
+            description="Conversation",
+            indent=False,
+            tooltip="go on with the conversation of %%ask -c",
         )
-        self._in_conversation.layout.width = "auto"
-        self._turns = markup("nbretry-quiet")
+        self._turns = markup("nbretry-quiet", "nbretry-turns")
         self._answer_view = AnswerView()
         for field in (self._prompt, self._system, self._in_conversation):
             field.observe(self._typed, "value")
 
     def _parts(self) -> Sequence[Any]:
-        adding = ipywidgets.HBox([self._others, self._add]).add_class("nbretry-bar")
-        buttons = [self._ask_button, self._stop_button, self._clear_button, self._in_conversation, self._turns]
+        buttons = [self._ask_button, self._stop_button, self._again_button, self._clear_button]
+        beside = [self._in_conversation, self._turns, self._cell_view.button, self._use_button]
         return (
-            markup("nbretry-style", html=f"<style>{STYLE}</style>"),
-            row_heads(),
-            self._row_box,
-            adding,
-            ipywidgets.Accordion([self._system], titles=["System prompt"], selected_index=None),
+            markup("nbretry-style", html=f"<style>{STYLE}{self._static.style}</style>"),
+            self._tabs,
+            self._system,
             self._prompt,  # with Ask one Tab away
-            ipywidgets.HBox(buttons).add_class("nbretry-bar"),
+            make(ipywidgets.HBox, "nbretry-bar", children=[*buttons, *beside]),
             self._answer_view.widget,
         )
 
     def _controls(self) -> list[Any]:
         """Every widget that a user changes or presses."""
-        controls = [control for row in self._rows.values() for control in row.controls]
-        controls += [self._others, self._add, self._prompt, self._system, self._in_conversation]
-        return [*controls, self._ask_button, self._stop_button, self._clear_button]
+        views = (self._picker, self._settings, self._adding)
+        buttons = (self._ask_button, self._stop_button, self._again_button, self._clear_button, self._use_button)
+        fields = (self._tabs, self._system, self._prompt, self._in_conversation)
+        return [*(control for view in views for control in view.controls), *fields, *buttons]
 
     # --- what the user does -------------------------------------------------------------------------------------------
 
     def _typed(self, change: Any) -> None:
         with self._lock:
-            if self._filling:
+            if self._is_filling:
                 return
-            self._typed_at = time.monotonic()
             self.state.prompt, self.state.system = self._prompt.value, self._system.value
             self.state.in_conversation = self._in_conversation.value
-            self._show()
+            self._typed_at = time.monotonic()
+            self._in_page(self._show_question)
 
-    def _chosen(self) -> None:
+    def _changed(self) -> None:
+        """Something was changed in one of the tabs."""
         with self._lock:
             self._typed_at = time.monotonic()
-            self._show()
-
-    def _move(self, choice: ProviderChoice, by: int) -> None:
-        with self._lock:
-            if self.state.may_move(choice, by):
-                self.state.move(choice, by)
-                self._show()
-
-    def _add_provider(self) -> None:
-        with self._lock:
-            if not self._others.value:
-                return
-            try:
-                self.state.add(self._others.value)
-            except ConfigError as error:
-                self._note = str(error)
+            self.state.follow_settings()
             self._show()
             self._show_standings()
 
     def _fill_in(self) -> None:
         """Have the fields show the state."""
-        self._filling = True
+        self._is_filling = True
         try:
             self._in_page(lambda: set_traits(self._prompt, value=self.state.prompt))
         finally:
-            self._filling = False
+            self._is_filling = False
 
     def _follow_page(self, change: Any) -> None:
         """A page shows the panel, or does so no more; see this module's description."""
@@ -269,7 +347,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
 
     def _in_page(self, change: Callable[[], None]) -> None:
         """Change controls so that what is done with them goes on to arrive in the page's thread."""
-        self._page_context.copy().run(change)
+        if not self._is_closed:
+            self._page_context.copy().run(change)
 
     def _show(self) -> None:
         """Have everything but the answer and the providers' standing show the state."""
@@ -277,24 +356,24 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             self._in_page(self._show_controls)
 
     def _show_controls(self) -> None:
+        for view in (self._picker, self._settings, self._adding):
+            view.show()
+        set_traits(self._system, placeholder=_system_placeholder(self.state))
+        self._show_question()
+
+    def _show_question(self) -> None:
+        """Have everything show the state that depends on what is typed."""
         state = self.state
-        for choice in state.choices:
-            if choice not in self._rows:
-                self._rows[choice] = ProviderRow(choice, self._chosen, self._move)
-            self._rows[choice].allow(earlier=state.may_move(choice, -1), later=state.may_move(choice, 1))
-        set_traits(self._row_box, children=tuple(self._rows[choice].widget for choice in state.choices))
-        others = (_NO_OTHER, *((name, name) for name in state.others()))
-        if self._others.options != others:
-            self._filling = True
-            try:
-                self._others.options = others
-            finally:
-                self._filling = False
-        set_traits(self._add, disabled=not self._others.value)
+        self._cell_view.show()
         set_traits(self._ask_button, disabled=not state.may_ask)
         set_traits(self._stop_button, disabled=not state.may_stop)
+        set_traits(self._again_button, disabled=not state.may_ask_again, tooltip=_again_tooltip(state))
         cleared = "the prompt and the answer, and the conversation" if state.in_conversation else "prompt and answer"
         set_traits(self._clear_button, disabled=not state.may_clear, tooltip=f"clear {cleared}")
+        may_be_used = state.may_be_used
+        use = "have %%ask, too, ask these providers in this order where it does not name any"
+        in_use = "%%ask asks these providers already"
+        set_traits(self._use_button, disabled=not may_be_used, tooltip=use if may_be_used else in_use)
         turns = f"{state.turns} {'turn' if state.turns == 1 else 'turns'} so far"
         set_traits(self._turns, value=turns if state.in_conversation else "")
         self._answer_view.show_note(self._note)
@@ -303,13 +382,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         """Have each row show how its provider is doing, and go on with that while somebody rests."""
         with self._lock:
             standings = {choice: self.state.standing(choice) for choice in self.state.choices}
-
-            def show() -> None:
-                for choice, standing in standings.items():
-                    self._rows[choice].show(standing)
-
-            self._in_page(show)
-            if not any(standing.kind == "waiting" for standing in standings.values()):
+            self._in_page(lambda: self._picker.show_standings(standings))
+            if self._is_closed or not any(standing.kind == "waiting" for standing in standings.values()):
                 self._stop_ticking = None
             elif self._stop_ticking is None:
                 self._stop_ticking = spawn(self._tick, lambda task: None)
@@ -322,27 +396,52 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             self._show_standings()
 
     def _after_cell(self, result: Any) -> None:
-        """A cell may have asked, set a key, or gone on with the conversation."""
-        self._show_standings()
-        self._show()
+        """A cell may have asked, set a key, changed a setting, or gone on with the conversation."""
+        with self._lock:
+            self.state.follow_settings()
+            self._show()
+            self._show_standings()
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    async def _answer_question(self, note: Callable[[Answer], None]) -> Answer:
+    def _begin(self, again: bool) -> None:
+        self.state.phase = "running"
+        self._note = "asking …"
+        self._show()
+
+        async def answer_question(note: Callable[[Answer], None]) -> Answer:
+            return await self._answer_question(again, note)
+
+        # In the context of the cell: a span that is open there is the parent of this run's spans.
+        self._run = self._cell_context.copy().run(BackgroundAnswer, answer_question, self._end, None, True)
+
+    async def _answer_question(self, again: bool, note: Callable[[Answer], None]) -> Answer:
         while (wait := self._typed_at + _SETTLED - time.monotonic()) > 0:  # noqa: ASYNC110 (that nothing happens has no event)
             await asyncio.sleep(wait)
+        with self._lock:
+            asked = self.state.asked(self.state.question if again else None)
+            in_place_of = self.state.turn_to_replace if again else None
         # In another thread, as what stands for a {{ name }} may take its time.
-        prepared = await asyncio.to_thread(prepare, self._shell, self.state.asked(), self._shell.user_ns)
+        prepared = await asyncio.to_thread(prepare, self._shell, asked, self._shell.user_ns, in_place_of)
+        painters: list[PanelPainter] = []
 
         def new_renderer() -> Paint:
-            return noting(note, PanelPainter(self._shell, self._show_picture, self._show_standings))
+            with self._lock:
+                self.state.question = str(asked.question.prompt)
+            painter = PanelPainter(self._shell, self._show_picture, self._show_attempts, self._show_failures)
+            painters.append(painter)
+            return noting(note, painter)
 
         def keep(answer: Answer) -> None:
             note(answer)
             self._watch.call_between_cells(lambda: keep_late_in_shell(self._shell, answer))
 
-        answer: Answer = await ask_prepared(self._shell, prepared, new_renderer, keep)
-        return answer
+        try:
+            answer: Answer = await ask_prepared(self._shell, prepared, new_renderer, keep)
+            return answer
+        finally:
+            for painter in painters:
+                painter.close()
 
     def _end(self, background: BackgroundAnswer) -> None:
         with self._lock:
@@ -354,7 +453,46 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
     def _show_picture(self, answer: Answer, picture: Picture) -> None:
         with self._lock:
             self.state.answer, self._note = answer, picture.note
+            if self._is_closed:
+                return
             self._answer_view.show(picture)
+            is_due = bool(answer.text) and time.monotonic() - self._static_at > _PICTURE_INTERVAL
+            if answer.duration is not None or is_due:
+                self._static_at = time.monotonic()
+                self._static.update(self.state.question, answer)
+
+    def _show_attempts(self, html: str) -> None:
+        with self._lock:
+            if not self._is_closed:
+                self._answer_view.show_attempts(html)
+
+    def _show_failures(self, html: str) -> None:
+        with self._lock:
+            if not self._is_closed:
+                self._answer_view.show_failures(html)
+                self._show_standings()
+
+
+def _in_background(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run this in the background thread; it has told the user itself what went wrong."""
+
+    def look_at(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # so that it is not told a second time, on the kernel's standard error
+
+    spawn(lambda: coroutine, look_at)
+
+
+def _system_placeholder(state: PanelState) -> str:
+    """What holds where no system prompt is typed."""
+    setting = state.session.settings.readable()["system"]
+    return f"{mask(setting.value)}   ({setting.source})" if setting.value else "none"
+
+
+def _again_tooltip(state: PanelState) -> str:
+    question = " ".join(mask(state.question).split())
+    shown = question if len(question) <= _QUESTION_SHOWN else f"{question[: _QUESTION_SHOWN - 1]}…"
+    return f"ask the last question again: {shown}" if shown else "ask the last question again"
 
 
 def _last_word(exception: BaseException | None, answer: Answer) -> str:

@@ -1,0 +1,65 @@
+"""The panel's question as a ``%%ask`` cell: its text, and a button that writes it below.
+
+A widget cannot write a cell. JupyterLab and Notebook 7 can: a button in HTML that names commands of theirs runs those
+when it is clicked, and asks first where the notebook is not trusted. Elsewhere the button is not shown, and the text
+can be copied.
+"""
+
+from __future__ import annotations
+
+import json
+from html import escape
+
+import ipywidgets
+
+from nbretry.errors import ConfigError
+from nbretry.notebook.panel.parts import make, markup, set_traits
+from nbretry.notebook.panel.state import PanelState
+from nbretry.redaction import mask
+
+__all__ = ["CellView"]
+
+_WORDS = "Insert as cell"
+_COMMANDS = ("notebook:insert-cell-below", "notebook:replace-selection")
+_HINT = (
+    "The same question as a cell, which runs again tomorrow without this panel. "
+    "Copy it, or press <b>Insert as cell</b> where there is such a button; "
+    "a cell with <code>nbretry.panel().insert_cell()</code> puts it below itself everywhere."
+)
+
+
+class CellView:
+    """The text of the cell, and the button.
+
+    Args:
+        state: whose question.
+    """
+
+    def __init__(self, state: PanelState) -> None:
+        self._state = state
+        self._code = markup("nbretry-code", "nbretry-as-cell")
+        self.button = markup("nbretry-insert")
+        self.widget = make(ipywidgets.VBox, children=[markup("nbretry-quiet", html=_HINT), self._code])
+
+    def show(self) -> None:
+        """Show the state's question."""
+        try:
+            cell, error = mask(self._state.cell()), ""
+        except ConfigError as refused:
+            cell, error = "", mask(str(refused))
+        set_traits(self._code, value=f"<pre>{escape(cell)}</pre>" if cell else f"<div>✗ {escape(error)}</div>")
+        set_traits(self.button, value=_button(cell if self._state.prompt.strip() else ""))
+
+
+def _button(cell: str) -> str:
+    """The button that writes this cell; one that cannot be pressed where there is none."""
+    look = f'class="lm-Widget jupyter-widgets jupyter-button widget-button" title="{_title(cell)}"'
+    if not cell:
+        return f"<button {look} disabled>{_WORDS}</button>"
+    arguments = json.dumps({"commands": _COMMANDS, "args": {"text": cell}})
+    command = f'data-commandlinker-command="apputils:run-all-enabled" data-commandlinker-args="{escape(arguments)}"'
+    return f"<button {look} {command}>{_WORDS}</button>"
+
+
+def _title(cell: str) -> str:
+    return "write this question as a cell below" if cell else "type a prompt first"

@@ -1,0 +1,192 @@
+"""Which models a provider can be asked for.
+
+A provider says so in one of these ways; the first that it has counts:
+
+- ``list_models``, as in `nbretry.providers.base`: those over HTTP ask their endpoint, the local one looks for files.
+- ``get_models`` or ``models``, as gpt4free's providers have them: a list, a dict by name, or one name.
+- Others that it asks, as `RetryProvider` does: then it has what one of those has at least.
+
+``default_model`` and the names in ``model_aliases`` are added to that; for a provider with nothing else they are all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from nbretry.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    ConfigError,
+    NbretryError,
+    ProviderError,
+    describe,
+    status_error,
+    status_of,
+)
+from nbretry.providers.base import accepts, innermost, provider_name, resolve_model
+from nbretry.providers.bridge import call_in_thread, within
+from nbretry.providers.translate import one_line
+from nbretry.redaction import mask, mask_exception
+from nbretry.types import ProviderType
+
+__all__ = ["is_listed", "list_models", "model_names"]
+
+_MOST_NAMES = 5000
+_LONGEST_NAME = 256
+
+_PATIENCE = 1.0
+"""Seconds more for a provider that looks after the limit by itself, and tells better what did not come."""
+
+_BY_NAME: dict[str, type[ProviderError]] = {
+    "MissingAuthError": AuthenticationError,  # gpt4free's
+    "APITimeoutError": APITimeoutError,
+    "TimeoutError": APITimeoutError,
+    "TimeoutException": APITimeoutError,
+    "Timeout": APITimeoutError,
+    "APIConnectionError": APIConnectionError,
+    "ClientConnectionError": APIConnectionError,
+    "ConnectionError": APIConnectionError,
+    "NetworkError": APIConnectionError,
+}
+"""By the name of an exception's class, as HTTP libraries have them, what it is for us."""
+
+
+async def list_models(provider: ProviderType, timeout: float = 10.0) -> list[str]:  # noqa: ASYNC109 (it is told on)
+    """The models that a provider can be asked for. No model is asked, started or fetched.
+
+    The names come from strangers, and may be anything that can be printed: escape them where they are shown.
+
+    Args:
+        provider: a class or an instance. One that asks others has every model that at least one of those has; those
+            of them that do not say are passed over, unless none says.
+        timeout: seconds for all of it.
+
+    Returns:
+        The default model first where there is one, the others in the provider's order, and then its own aliases; no
+        name twice. At most 5,000 names of at most 256 printable characters; what is none is left out, and so is what
+        has a secret in it.
+
+    Raises:
+        ConfigError: the provider does not say which models it has, or the timeout is not above 0.
+        ProviderError: one of its classes: the key is missing or refused, the endpoint cannot be reached or does not
+            answer in time, or what came is no list.
+    """
+    if not 0 < timeout < math.inf:
+        raise ConfigError(f"the timeout is {timeout!r}, and should be a number of seconds above 0")
+    name = provider_name(provider)
+    try:
+        asked = innermost(provider)
+        # A name may stand for a provider with another default model than its own.
+        defaults = [model for model in (resolve_model(one, "") for one in (provider, asked)) if model]
+        aliases = getattr(asked, "model_aliases", None)
+        said = await _said_by(asked, name, timeout)
+    except Exception as exception:
+        mask_exception(exception)
+        error = _failure_of(exception, name)
+        if error is exception:
+            raise
+        raise error from exception
+    own = list(aliases) if isinstance(aliases, Mapping) else []
+    if said is None and not defaults and not own:
+        raise ConfigError(f"{name} does not say which models it has")
+    doubles = {double for default in defaults for double in (f"models/{default}", f"{default}:latest")}
+    return [model for model in model_names([*defaults, *(said or []), *own]) if model not in doubles]
+
+
+def model_names(listed: Iterable[Any]) -> list[str]:
+    """The names of models in a list from elsewhere.
+
+    Args:
+        listed: names, and dicts that have one as ``id`` or ``name``.
+
+    Returns:
+        In their order, no name twice: at most 5,000 of at most 256 printable characters, with no secret in it. What is
+        none is left out.
+    """
+    names: dict[str, None] = {}
+    for one in listed:
+        name = one.get("id") or one.get("name") if isinstance(one, Mapping) else one
+        if isinstance(name, str) and _can_be_a_name(name):
+            names[name] = None
+            if len(names) == _MOST_NAMES:
+                break
+    # All in one go, as looking for secrets in each takes half a second for so many.
+    shown = mask("\n".join(names)).split("\n")
+    return [name for name, as_shown in zip(names, shown, strict=False) if name == as_shown]
+
+
+def is_listed(model: str, models: Iterable[str]) -> bool:
+    """Whether a model is in a list, where it may stand under its service's folder, its date or its tag."""
+    name = re.compile(rf"(?:models/)?{re.escape(model)}(?::latest|-\d{{8}})?")
+    return any(name.fullmatch(listed) for listed in models)
+
+
+async def _said_by(provider: ProviderType, name: str, timeout: float) -> list[Any] | None:  # noqa: ASYNC109 (likewise)
+    """What a provider gives as its models; None where it says nothing of them."""
+    method = getattr(provider, "list_models", None)
+    if callable(method):
+        looks_after_it = accepts(method, "timeout")
+        call = partial(method, timeout=timeout) if looks_after_it else method
+        return await _called(call, name, timeout, grace=_PATIENCE if looks_after_it else 0.0)
+    method = getattr(provider, "get_models", None)
+    said = await _called(method, name, timeout) if callable(method) else None
+    if said:
+        return said
+    others = getattr(provider, "providers", None)
+    if callable(getattr(provider, "get_providers", None)) and isinstance(others, Collection):
+        return await _said_by_others(others, timeout)
+    return _as_list(getattr(provider, "models", None)) or None  # gpt4free's base class has an empty list
+
+
+async def _called(call: Callable[[], Any], name: str, timeout: float, *, grace: float = 0.0) -> list[Any] | None:  # noqa: ASYNC109 (likewise)
+    given = await within(timeout, _result_of(call), f"no list of models of {name}", grace=grace)
+    listed = _as_list(given)
+    if listed is None and given is not None:
+        raise ProviderError(f"what {name} gives is no list of models, but of the type {type(given).__name__}")
+    return listed
+
+
+async def _result_of(call: Callable[[], Any]) -> Any:
+    """What a method gives, wherever it has to run: a coroutine here, what may block in a thread."""
+    given = call() if inspect.iscoroutinefunction(call) else await call_in_thread(call)
+    return await given if inspect.isawaitable(given) else given
+
+
+async def _said_by_others(others: Collection[ProviderType], timeout: float) -> list[Any] | None:  # noqa: ASYNC109 (likewise)
+    told = await asyncio.gather(*(list_models(one, timeout) for one in others), return_exceptions=True)
+    lists = [one for one in told if not isinstance(one, BaseException)]
+    failures = [one for one in told if isinstance(one, BaseException)]
+    if failures and not lists:
+        raise failures[0]
+    return [name for names in lists for name in names] if lists else None
+
+
+def _as_list(given: Any) -> list[Any] | None:
+    if isinstance(given, str):
+        return [given] if given else None
+    return list(given) if isinstance(given, Collection) and not isinstance(given, bytes | bytearray) else None
+
+
+def _can_be_a_name(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST_NAME and text.isprintable() and text == text.strip()
+
+
+def _failure_of(exception: Exception, name: str) -> NbretryError:
+    """Our exception for whatever a provider raised in place of its list."""
+    if isinstance(exception, NbretryError):
+        if isinstance(exception, ProviderError) and exception.provider is None:
+            exception.provider = name
+        return exception
+    message = f"{name} cannot say which models it has: {one_line(describe(exception))}"
+    status = status_of(exception)
+    if status is not None:
+        return status_error(status, message, provider=name)
+    kinds = (_BY_NAME[base.__name__] for base in type(exception).__mro__ if base.__name__ in _BY_NAME)
+    return next(kinds, ProviderError)(message, provider=name)
