@@ -331,7 +331,8 @@ def type_name(exception: BaseException) -> str:
 def message_of(exception: BaseException) -> str:
     """An exception's text with every known secret masked; empty where it cannot even say that."""
     try:
-        return mask(str(exception))
+        # Half a character, as in the path of a file, would keep whatever quotes it from being shown and saved.
+        return mask(str(exception).encode("utf-8", "replace").decode())
     except Exception:  # a foreign exception's own fault must not take the place of the failure that it stands for
         return ""
 

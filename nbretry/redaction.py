@@ -11,7 +11,16 @@ import os
 import re
 import threading
 
-__all__ = ["KEY_PREFIX", "MaskedStream", "key_shapes_in", "mask", "mask_exception", "names_secret", "remember_secret"]
+__all__ = [
+    "KEY_PREFIX",
+    "MASK",
+    "MaskedStream",
+    "key_shapes_in",
+    "mask",
+    "mask_exception",
+    "names_secret",
+    "remember_secret",
+]
 
 MASK = "[secret]"
 

@@ -23,8 +23,9 @@ from nbretry.prices import Price
 from nbretry.providers import bridge
 from nbretry.providers.base import aiterate, is_content, iterate, provider_name, resolve_model
 from nbretry.providers.joining import Continuation, messages_to_continue
+from nbretry.providers.translate import one_line
 from nbretry.providers.watch import Watch, watched
-from nbretry.records import copied
+from nbretry.records import copied, whole_characters
 from nbretry.redaction import remember_secret
 from nbretry.types import FinishReason, Messages, Metadata, ProviderType, Reasoning, ResponseInfo, Status, Usage
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from nbretry.providers.run import Run
 
 __all__ = ["Candidate", "Request", "RunningAttempt"]
+
+_LONGEST_FACT = 500
+"""Characters of what is told about an answer: each of them stands in every report and in every log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +197,14 @@ class RunningAttempt:
             case Reasoning():
                 return ReasoningDelta(self.number, chunk.text)
             case Status():
-                return StatusChanged(self.number, chunk.text)
+                return StatusChanged(self.number, _told(chunk.text))
             case ResponseInfo():
-                return self._run.record(ResponseIdentified(self.number, chunk.model, chunk.request_id, chunk.provider))
+                told = (_told(chunk.model), _told(chunk.request_id), _told(chunk.provider))
+                return self._run.record(ResponseIdentified(self.number, *told))
             case Usage():
                 return self._run.record(UsageReported(self.number, chunk))
             case FinishReason():
-                self.finish_reason = chunk.reason
+                self.finish_reason = _told(chunk.reason)
                 return None
             case Metadata() | BaseException() | None:
                 return None
@@ -214,7 +219,7 @@ class RunningAttempt:
                 self._thought.append(text or "")
                 return ReasoningDelta(self.number, text) if text else None
             case "FinishReason":
-                self.finish_reason = str(getattr(chunk, "reason", "")) or None
+                self.finish_reason = _told(str(getattr(chunk, "reason", ""))) or None
                 return None
             case "Usage":
                 self.usage = usage = Usage(
@@ -222,12 +227,16 @@ class RunningAttempt:
                 )
                 return self._run.record(UsageReported(self.number, usage))
             case "ProviderInfo":
-                return self._run.record(
-                    ResponseIdentified(self.number, getattr(chunk, "model", None), None, getattr(chunk, "name", None))
-                )
+                model, name = getattr(chunk, "model", None), getattr(chunk, "name", None)
+                return self._run.record(ResponseIdentified(self.number, _told(model), None, _told(name)))
         return TextDelta(self.number, str(chunk)) if is_content(chunk) and str(chunk) else None
 
     def check_content(self) -> None:
         """Raise `EmptyResponseError` if the stream has ended and nothing came."""
         if not self.content_started:
             raise EmptyResponseError("the answer has no content", provider=self.name, model=self.model or None)
+
+
+def _told(value: Any) -> Any:
+    """What is told about an answer, on one line of bounded length where it is text."""
+    return one_line(whole_characters(value), _LONGEST_FACT) if isinstance(value, str) else value

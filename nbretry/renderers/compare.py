@@ -159,6 +159,9 @@ _FORMULA = re.compile(
     r"\$\$.{1,2000}?\$\$|\\\[.{1,2000}?\\\]|\\\(.{1,2000}?\\\)|\$(?![\s$])[^$\n]{0,2000}?(?<![\s\\])\$(?!\d)",
     re.DOTALL,
 )
+_DEEPEST = 60
+"""Blocks inside each other that are told apart; more would be more than Python's stack holds."""
+
 _LARGEST_HEADING = 3  # of the page's six, as a column is no page
 _STYLES = {
     "heading_open": "font-size:1.1em;font-weight:600;line-height:1.3;margin:0.4em 0",
@@ -179,7 +182,11 @@ def markdown_html(text: str) -> str:
         text: possibly cut off anywhere.
     """
     parser = _parser()
-    tokens = parser.parse(mask(text))
+    text = mask(text)
+    tokens = parser.parse(text)
+    if any(token.level >= _DEEPEST - 1 for token in tokens):
+        # What is nested deeper the parser leaves out, and all that follows it.
+        return f'<pre style="{_CODE}">{escape(text)}</pre>\n'
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1:]) + _LARGEST_HEADING - 1)}"
@@ -244,7 +251,7 @@ def _formula(state: StateInline, silent: bool) -> bool:
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _DEEPEST}).enable(["table", "strikethrough"])
     parser.validateLink = _is_safe_address  # type: ignore[method-assign]
     parser.inline.ruler.before("escape", "formula", _formula)
     for block in ("fence", "code_block"):

@@ -85,7 +85,14 @@ def price_text(entry: RosterEntry) -> str:
     price = entry.price
     if price is None:
         return ""
-    return "free" if not (price.prompt or price.completion) else f"${price.prompt:g} in, ${price.completion:g} out"
+    if not (price.prompt or price.completion):
+        return "free"
+    return f"{_dollars(price.prompt)} in, {_dollars(price.completion)} out"
+
+
+def _dollars(value: float) -> str:
+    """An amount with its cents, and with more digits only where it has them."""
+    return f"${value:.2f}" if round(value, 2) == value else f"${value:g}"
 
 
 def _others(names: Sequence[str]) -> list[str]:

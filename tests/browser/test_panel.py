@@ -1,253 +1,233 @@
-"""What a person sees of the panel in JupyterLab, and does there with the mouse and with the keyboard."""
+"""Asking in the panel in JupyterLab: what a person sees while the answer comes, and how it is stopped."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cells import PROVIDERS
-from lab import PATIENCE, NotebookPage, Server
+from lab import PATIENCE, Server
+from panel_page import PanelPage, open_panel_page
 from playwright.sync_api import Locator, Page, expect
 
-MORE = r'''
-import time
-from nbretry.providers import ScriptedProvider
-nbretry.register("overloaded", ScriptedProvider("503"))
-nbretry.register("refusing", ScriptedProvider("401 message='the key is not valid'"))
-LONG = """### Rayleigh scattering
-
-Sunlight holds *all* colours, and molecules are much smaller than a wave. So the **short waves** are scattered most:
-
-$$I \\propto \\frac{1}{\\lambda^4}$$
-
-1. Blue light has about 450 nm.
-2. Red light has about 700 nm.
-
-```python
-def scattered(wavelength, than=700):
-    return (than / wavelength) ** 4
-```
-"""
-nbretry.register("thorough", ScriptedProvider.words(LONG, model="sky-large-2026", delay=0.005))
-
-class Echo:
-    async def create_async_generator(self, model, messages, **options):
-        yield "You said: " + messages[-1]["content"]
-
-nbretry.register("echo", Echo())
-FORMULA = r"$\href{javascript:window.hostile=9}{x^2}$ and $\unicode{x3c}script>window.hostile=10$"
-nbretry.register("formula", Provider(FORMULA))
-'''
+SOON = 5_000  # ms: what takes less than half a second where nothing else runs
 
 
-def open_panel(page: Page, server: Server, name: str, providers: str, *cells: str) -> NotebookPage:
-    """A notebook that shows a panel of these providers in its second cell; the first is out of sight."""
-    server.write(name, [PROVIDERS + MORE, f"%nbretry panel {providers}", *cells])
-    notebook = NotebookPage(page, server, name)
-    notebook.run(0)
-    notebook.wait_until_idle(0)
-    notebook.cell(0).evaluate("element => element.style.display = 'none'")
-    notebook.run(1)
-    notebook.wait_until_idle(1)
-    expect(panel(page)).to_be_visible(timeout=PATIENCE)
-    return notebook
+@pytest.fixture(scope="module")
+def shared(module_page: Page, server: Server) -> PanelPage:
+    return open_panel_page(module_page, server, "panel-asking.ipynb")
 
 
-def panel(page: Page) -> Locator:
-    return page.locator(".nbretry-panel")
+@pytest.fixture
+def panel(page: Page, shared: PanelPage) -> Iterator[PanelPage]:
+    page.set_viewport_size({"width": 1100, "height": 1500})
+    yield shared
+    shared.end_cells()
 
 
-def button(page: Page, words: str) -> Locator:
-    """One of the buttons below the prompt."""
-    return panel(page).locator(".nbretry-bar button").filter(has_text=re.compile(rf"{words}$"))
+def seconds(words: Locator, pattern: str) -> float:
+    """The number of seconds that stands there."""
+    expect(words).to_contain_text(re.compile(pattern), timeout=PATIENCE)
+    found = re.search(pattern, words.inner_text())
+    assert found is not None
+    return float(found[1])
 
 
-def prompt(page: Page) -> Locator:
-    return panel(page).get_by_label("Prompt", exact=True)
-
-
-def answer(page: Page) -> Locator:
-    return panel(page).locator(".nbretry-answer")
-
-
-def state(page: Page, name: str) -> Locator:
-    """How a provider's row says that it is doing."""
-    row = panel(page).locator(".nbretry-row").filter(has=page.get_by_label(name, exact=True))
-    return row.locator(".nbretry-state")
-
-
-def is_running(notebook: NotebookPage, index: int) -> None:
-    expect(notebook.cell(index).locator(".jp-InputPrompt")).to_have_text("[*]:")
-
-
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_a_question_and_a_failover(page: Page, server: Server, pictures: Path, theme: str) -> None:
+def test_a_question_and_a_failover(panel: PanelPage, pictures: Path) -> None:
     """One types a question and presses Ask; two fail, the third answers, and everything of it is told."""
-    server.set_theme(f"JupyterLab {theme}")
-    names = "nobody-there,refusing,thorough,groq,local"
-    notebook = open_panel(page, server, f"panel-{theme}.ipynb", names)
-    look = theme.lower()
-    expect(button(page, "Ask")).to_be_disabled()
-    expect(state(page, "groq")).to_contain_text("no key: set GROQ_API_KEY")
-    notebook.screenshot(pictures / f"panel-idle-{look}.png", 1)
-    prompt(page).click()
-    page.keyboard.type("Why is the sky blue?")
-    button(page, "Ask").click()
-    summary = answer(page).locator("details.nbretry-report > summary")
-    expect(summary).to_contain_text("thorough · sky-large-2026 · first token", timeout=PATIENCE)
-    expect(summary).to_contain_text("failed: nobody-there, refusing")
-    expect(answer(page).locator("strong")).to_have_text("short waves")
-    expect(answer(page).locator("mjx-container").first).to_be_visible(timeout=PATIENCE)
-    expect(state(page, "nobody-there")).to_contain_text("failed once: APIConnectionError")
-    expect(state(page, "refusing")).to_contain_text("resting")
-    expect(state(page, "thorough")).to_contain_text("ready")
-    for words, is_open in {"Ask": True, "Stop": False, "Clear": True}.items():
-        expect(button(page, words)).to_be_enabled(enabled=is_open)
-    notebook.screenshot(pictures / f"panel-answered-{look}.png", 1)
-    summary.click()
-    expect(answer(page).locator("details.nbretry-report tbody tr")).to_have_count(3)
-    expect(answer(page).get_by_alt_text("time line of 3 attempts")).to_be_visible()
-    notebook.screenshot(pictures / f"panel-report-{look}.png", 1)
-    button(page, "Clear").click()
-    expect(prompt(page)).to_have_value("")
-    expect(answer(page)).not_to_contain_text("short waves")
+    panel.show("nobody-there,refusing,thorough,groq,local")
+    assert panel.enabled() == {"Use in %%ask"}
+    expect(panel.state("groq")).to_contain_text("no key: set GROQ_API_KEY")
+    panel.picture(pictures / "panel-idle.png")
+    panel.prompt.click()
+    panel.page.keyboard.type("Why is the sky blue?")
+    expect(panel.button("Ask")).to_be_enabled()
+    panel.picture(pictures / "panel-typing.png")
+    panel.button("Ask").click()
+    expect(panel.report).to_contain_text("thorough · sky-large-2026 · first token", timeout=PATIENCE)
+    expect(panel.report).to_contain_text("failed: nobody-there, refusing")
+    expect(panel.text.locator("strong")).to_have_text("short waves")
+    expect(panel.text.locator("mjx-container").first).to_be_visible(timeout=PATIENCE)
+    expect(panel.state("nobody-there")).to_contain_text("unreachable: cannot connect")
+    expect(panel.state("refusing")).to_contain_text("resting")
+    expect(panel.state("thorough")).to_contain_text("ready")
+    assert panel.enabled() == {"Ask", "Ask again", "Clear", "Insert as cell", "Use in %%ask"}
+    panel.picture(pictures / "panel-answered.png")
+    panel.report.click()
+    expect(panel.answer.locator("details.nbretry-report tbody tr")).to_have_count(3)
+    expect(panel.answer.get_by_alt_text("time line of 3 attempts")).to_be_visible()
+    failure = panel.failures.locator("summary", has_text="2. refusing: AuthenticationError: the key is not valid")
+    failure.click()
+    expect(panel.failures.locator("pre:visible", has_text="Traceback")).to_be_visible()
+    panel.picture(pictures / "panel-report.png")
+    panel.button("Clear").click()
+    expect(panel.prompt).to_have_value("")
+    expect(panel.answer).not_to_contain_text("short waves")
+    expect(panel.happened).not_to_be_visible()
 
 
-def test_the_order_is_the_order_of_asking(page: Page, server: Server) -> None:
-    """Who is moved up is asked first, and who is switched off is not asked."""
-    open_panel(page, server, "panel-order.ipynb", "overloaded,thorough,echo")
-    panel(page).get_by_title("ask echo earlier").click()
-    names = panel(page).locator(".nbretry-name")
-    expect(names).to_have_text(["overloaded", "echo", "thorough"])
-    panel(page).get_by_label("overloaded", exact=True).uncheck()
-    prompt(page).fill("Hello.")
-    button(page, "Ask").click()
-    expect(answer(page)).to_contain_text("You said: Hello.", timeout=PATIENCE)
-    expect(answer(page)).not_to_contain_text("failed: overloaded")
+def test_attempts_appear_live(panel: PanelPage, pictures: Path) -> None:
+    """While the third provider is waited for, the first two have failed already and its seconds are counted."""
+    panel.show("nobody-there,refusing,hung")
+    panel.ask("Who is there?")
+    waited = seconds(panel.happened, r"asked, waiting for the first content (\d+) s")
+    expect(panel.happened).to_contain_text("failed: AuthenticationError: the key is not valid")
+    expect(panel.failures.locator("summary")).to_have_count(2)
+    panel.failures.locator("summary").nth(1).click()
+    expect(panel.happened).to_contain_text(f"the first content {waited + 2:g} s", timeout=PATIENCE)
+    expect(panel.failures.locator("pre:visible", has_text="Traceback")).to_be_visible()
+    panel.picture(pictures / "panel-connecting.png")
+    stop(panel)
 
 
-def test_with_the_keyboard(page: Page, server: Server) -> None:
-    """From the prompt, Ask is one Tab away."""
-    open_panel(page, server, "panel-keyboard.ipynb", "echo")
-    prompt(page).focus()
-    page.keyboard.type("Hello {x}.")
-    expect(button(page, "Ask")).to_be_enabled()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    expect(answer(page)).to_contain_text("You said: Hello {x}.", timeout=PATIENCE)
+def stop(panel: PanelPage) -> None:
+    assert "Stop" in panel.enabled()
+    panel.button("Stop").click()
+    expect(panel.answer).to_contain_text("■ stopped", timeout=SOON)
+    expect(panel.button("Stop")).to_be_disabled()
+    expect(panel.button("Ask")).to_be_enabled()
 
 
-def test_stop_while_a_cell_blocks_the_kernel(page: Page, server: Server, pictures: Path) -> None:
-    """The answer streams on while another cell blocks the kernel, and Stop stops it there; the text stays, marked."""
-    notebook = open_panel(page, server, "panel-stop.ipynb", "slow", "time.sleep(20)", "print(_answer.state)")
-    prompt(page).fill("Count.")
-    button(page, "Ask").click()
-    expect(answer(page)).to_contain_text("word5", timeout=PATIENCE)
-    notebook.run(2)
-    is_running(notebook, 2)
-    expect(answer(page)).to_contain_text("word60", timeout=PATIENCE)
-    notebook.screenshot(pictures / "panel-streaming.png", 1)
-    button(page, "Stop").click()
-    expect(answer(page)).to_contain_text("■ stopped", timeout=5_000)
-    is_running(notebook, 2)
-    expect(answer(page)).to_contain_text("stopped · slow")
-    expect(answer(page)).to_contain_text("word60")
-    expect(button(page, "Ask")).to_be_enabled()
-    notebook.screenshot(pictures / "panel-stopped.png", 1)
-    notebook.interrupt()
-    notebook.wait_until_idle(2)
-    notebook.run(3)
-    expect(notebook.output(3).first).to_contain_text("stopped")
+def test_stop_while_nothing_has_come(panel: PanelPage) -> None:
+    """A provider that hangs is left at once, and nobody else is asked."""
+    panel.show("hung,thorough")
+    panel.ask("Who is there?")
+    expect(panel.happened).to_contain_text("waiting for the first content", timeout=PATIENCE)
+    stop(panel)
+    expect(panel.report).to_contain_text("stopped · hung")
+    expect(panel.happened).not_to_contain_text("thorough")
 
 
-def test_typing_while_a_cell_awaits_and_after_a_new_page(page: Page, server: Server) -> None:
-    """The panel takes what is typed while a cell awaits something, and after the page was loaded, or opened, again."""
-    notebook = open_panel(page, server, "panel-pages.ipynb", "echo", "while True: await asyncio.sleep(0.2)")
-    notebook.run(2)
-    is_running(notebook, 2)
-    prompt(page).click()
-    page.keyboard.type("typed while a cell waits", delay=20)
-    button(page, "Ask").click()
-    expect(answer(page)).to_contain_text("You said: typed while a cell waits", timeout=PATIENCE)
-    is_running(notebook, 2)
-    notebook.interrupt()
-    notebook.wait_until_idle(2)
-    page.keyboard.press("Escape")
-    notebook.save()
-
-    page.goto(f"{server.url}/lab/tree/panel-pages.ipynb?token={server.token}&reset")
-    expect(panel(page)).to_be_visible(timeout=PATIENCE)
-    expect(prompt(page)).to_have_value("typed while a cell waits")
-    ask_again(page, "after loading")
-
-    page.keyboard.press("Control+s")
-    page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
-    page.locator(".lm-TabBar-tab.jp-mod-current .lm-TabBar-tabCloseIcon").first.click()
-    expect(panel(page)).to_have_count(0)
-    page.locator(".jp-DirListing-item", has_text="panel-pages.ipynb").dblclick()
-    expect(panel(page)).to_be_visible(timeout=PATIENCE)
-    ask_again(page, "after opening")
+def test_stop_in_a_backoff(panel: PanelPage, pictures: Path) -> None:
+    """The seconds of a backoff are counted down, and one need not wait for their end."""
+    panel.show("busy")
+    panel.ask("Is it free?")
+    left = seconds(panel.happened, r"asked again in (\d+\.\d) s")
+    panel.picture(pictures / "panel-backoff.png")
+    expect(panel.happened).not_to_contain_text(f"asked again in {left:.1f} s", timeout=PATIENCE)
+    assert seconds(panel.happened, r"asked again in (\d+\.\d) s") < left
+    stop(panel)
+    expect(panel.happened).to_contain_text("stopped while waiting")
 
 
-def ask_again(page: Page, words: str) -> None:
-    prompt(page).click()
-    page.keyboard.press("Control+a")
-    page.keyboard.type(words, delay=20)
-    button(page, "Ask").click()
-    expect(answer(page)).to_contain_text(f"You said: {words}", timeout=PATIENCE)
+def test_stop_while_it_streams(panel: PanelPage, pictures: Path) -> None:
+    """The text that has come stays, marked; and nothing above it has moved since it began to come."""
+    panel.show("refusing,slow")
+    above = [panel.prompt, panel.button("Ask"), panel.button("Use in %%ask")]
+    idle = panel.places(above)
+    panel.ask("Count.")
+    expect(panel.text).to_contain_text("word5", timeout=PATIENCE)
+    begun = panel.places([*above, panel.happened, panel.text])
+    expect(panel.text).to_contain_text("word40", timeout=PATIENCE)
+    assert panel.places([*above, panel.happened, panel.text]) == begun
+    panel.picture(pictures / "panel-streaming.png")
+    stop(panel)
+    expect(panel.report).to_contain_text("stopped · slow")
+    expect(panel.text).to_contain_text("word40")
+    assert panel.places([*above, panel.happened, panel.text]) == begun
+    assert begun[: len(idle)] == idle
+    panel.picture(pictures / "panel-stopped.png")
 
 
-def test_a_hostile_answer_does_nothing(page: Page, server: Server) -> None:
-    """Scripts, event handlers, styles, remote images and formulas in an answer neither run nor load."""
-    open_panel(page, server, "panel-hostile.ipynb", "hostile,formula")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    for last in ("After.", "and"):
-        prompt(page).fill(f"Until {last}")
-        button(page, "Ask").click()
-        expect(answer(page).locator(".nbretry-text")).to_contain_text(last, timeout=PATIENCE)
-        expect(answer(page).locator("details.nbretry-report")).to_have_count(1)
-        page.wait_for_timeout(1000)
-        for link in answer(page).locator(".nbretry-text a").all():
-            address, target = link.get_attribute("href") or "", link.get_attribute("target")
-            if address.startswith("http"):
-                assert target == "_blank", "a click would leave the notebook"
-            else:
-                link.click(timeout=2000, no_wait_after=True)
-        assert page.evaluate("() => window.hostile") is None
-        assert answer(page).locator(".nbretry-text").locator("img, script, style, iframe").count() == 0
-        assert answer(page).locator("a[href^='javascript']").count() == 0
-        panel(page).get_by_label("hostile", exact=True).uncheck()
-    assert not [url for url in asked if "remote.invalid" in url]
+def test_stop_while_a_cell_blocks_the_kernel(panel: PanelPage) -> None:
+    """The answer streams on while another cell blocks the kernel, and Stop stops it there."""
+    panel.show("slow")
+    panel.ask("Count.")
+    expect(panel.text).to_contain_text("word5", timeout=PATIENCE)
+    panel.start(2, "time.sleep(600)")
+    panel.expect_running(2)
+    expect(panel.text).to_contain_text("word60", timeout=PATIENCE)
+    stop(panel)
+    panel.expect_running(2)
+    panel.notebook.interrupt()
+    panel.notebook.wait_until_idle(2)
+    expect(panel.code("print(_answer.state, 'word60' in _answer.text)").first).to_contain_text("stopped True")
 
 
-@pytest.mark.parametrize("width", [600, 1100, 1600])
-def test_it_is_aligned_at_any_width(page: Page, server: Server, pictures: Path, width: int) -> None:
-    """The columns of the picker stand under each other, and nothing sticks out, on a narrow page and on a wide one."""
-    page.set_viewport_size({"width": width, "height": 1000})
-    names = "nobody-there,a-provider-with-a-rather-long-name,groq,local"
-    register = "nbretry.register('a-provider-with-a-rather-long-name', Echo())"
-    server.write("panel-width.ipynb", [f"{PROVIDERS}{MORE}\n{register}", f"%nbretry panel {names}"])
-    notebook = NotebookPage(page, server, "panel-width.ipynb")
-    notebook.run(0)
-    notebook.wait_until_idle(0)
-    notebook.cell(0).evaluate("element => element.style.display = 'none'")
-    notebook.run(1)
-    expect(panel(page)).to_be_visible(timeout=PATIENCE)
-    prompt(page).fill("Why?")
-    button(page, "Ask").click()
-    expect(answer(page)).to_contain_text("You said", timeout=PATIENCE)
-    outer = panel(page).bounding_box()
-    assert outer is not None
-    columns: set[tuple[int, ...]] = set()
-    for row in panel(page).locator(".nbretry-row").all():
-        boxes = [cell.bounding_box() for cell in row.locator("> *").all()]
-        columns.add(tuple(round(box["x"]) for box in boxes if box))
-        ends = [box["x"] + box["width"] for box in boxes if box]
-        assert all(end <= outer["x"] + outer["width"] for end in ends)
-    assert len(columns) == 1, columns
-    cell = notebook.cell(1).bounding_box()
-    assert cell is not None
-    assert outer["x"] + outer["width"] <= cell["x"] + cell["width"] + 1
-    notebook.screenshot(pictures / f"panel-{width}.png", 1)
+def test_everybody_fails(panel: PanelPage, pictures: Path) -> None:
+    """Where nobody answers, the panel says so, and why for each."""
+    panel.show("nobody-there,refusing")
+    panel.ask("Who is there?")
+    expect(panel.report).to_contain_text("nobody answered", timeout=PATIENCE)
+    expect(panel.answer).to_contain_text("✗ every provider failed")
+    expect(panel.failures.locator("summary").first).to_contain_text("1. nobody-there: APIConnectionError: cannot")
+    assert {"Ask", "Ask again"} < panel.enabled()
+    panel.picture(pictures / "panel-all-failed.png")
+
+
+def test_a_conversation_and_ask_again(panel: PanelPage, pictures: Path) -> None:
+    """A conversation goes on where %%ask -c left it; Ask again takes the place of the last answer; Clear ends it."""
+    panel.show("counting")
+    panel.code("%%ask -c -p counting\nOne.")
+    panel.panel.get_by_label("Conversation", exact=True).check()
+    expect(panel.panel).to_contain_text("1 turn so far")
+    panel.ask("Two.")
+    expect(panel.text).to_contain_text("3 messages, the last: Two.", timeout=PATIENCE)
+    expect(panel.panel).to_contain_text("2 turns so far")
+    panel.prompt.fill("typed since then")
+    panel.button("Ask again").click()
+    expect(panel.text).to_contain_text("3 messages, the last: Two. (call 3)", timeout=PATIENCE)
+    expect(panel.panel).to_contain_text("2 turns so far")
+    expect(panel.prompt).to_have_value("typed since then")
+    panel.picture(pictures / "panel-conversation.png")
+    panel.button("Clear").click()
+    expect(panel.panel).to_contain_text("0 turns so far")
+
+
+def test_with_the_keyboard(panel: PanelPage) -> None:
+    """From the prompt, Ask is one Tab away, and from there Stop."""
+    panel.show("slow")
+    panel.prompt.focus()
+    panel.page.keyboard.type("Hello {x}.")
+    expect(panel.button("Ask")).to_be_enabled()
+    panel.page.keyboard.press("Tab")
+    expect(panel.button("Ask")).to_be_focused()
+    panel.page.keyboard.press("Enter")
+    expect(panel.text).to_contain_text("word5", timeout=PATIENCE)
+    panel.page.keyboard.press("Tab")
+    expect(panel.button("Stop")).to_be_focused()
+    panel.page.keyboard.press("Space")
+    expect(panel.answer).to_contain_text("■ stopped", timeout=SOON)
+
+
+@pytest.mark.local_model
+def test_the_local_model(panel: PanelPage) -> None:
+    """The model on this machine answers in the panel."""
+    panel.show("nobody-there,local")
+    panel.code("%nbretry config max_tokens 12")
+    panel.ask("Say hello.")
+    expect(panel.report).to_contain_text("local · SmolLM2-135M-Instruct · first token", timeout=2 * PATIENCE)
+    assert panel.text.inner_text().strip()
+
+
+def test_two_cells_show_one_panel(panel: PanelPage) -> None:
+    """What is typed, picked and answered in one of two cells that show the panel is seen in the other."""
+    panel.show("echo,thorough")
+    panel.code("nbretry.panel()")
+    panels = panel.panel
+    expect(panels).to_have_count(2)
+    panels.nth(1).get_by_label("Prompt", exact=True).fill("Hello.")
+    expect(panels.nth(0).get_by_label("Prompt", exact=True)).to_have_value("Hello.")
+    panels.nth(0).get_by_label("thorough", exact=True).uncheck()
+    expect(panels.nth(1).get_by_label("thorough", exact=True)).not_to_be_checked()
+    panels.nth(0).get_by_role("button", name="ask echo later").click()
+    panels.nth(1).get_by_role("button", name=re.compile(r"\WAsk$")).click()
+    for one in panels.all():
+        expect(one.locator(".nbretry-text")).to_contain_text("You said: Hello.", timeout=PATIENCE)
+    expect(panel.page.locator(".nbretry-static:visible")).to_have_count(0)
+    panel.code("")
+
+
+def test_typing_while_a_cell_awaits(panel: PanelPage) -> None:
+    """The panel takes what is typed while a cell awaits something."""
+    panel.show("echo")
+    panel.start(2, "while True: await asyncio.sleep(0.2)")
+    panel.expect_running(2)
+    panel.prompt.click()
+    panel.page.keyboard.type("typed while a cell waits", delay=20)
+    panel.button("Ask").click()
+    expect(panel.text).to_contain_text("You said: typed while a cell waits", timeout=PATIENCE)
+    panel.expect_running(2)
+    panel.notebook.interrupt()
+    panel.notebook.wait_until_idle(2)

@@ -75,8 +75,8 @@ def test_two_amounts_of_money_are_no_formula(page: Page, server: Server) -> None
     for index in range(len(cells)):
         notebook.run(index)
         notebook.wait_until_idle(index)
-    expect(notebook.cell(1)).to_contain_text("$0.75 in, $4.5 out")
+    expect(notebook.cell(1)).to_contain_text("$0.75 in, $4.50 out")
     expect(notebook.cell(2)).to_contain_text("$0 spent; the limit is $2")
     page.wait_for_timeout(1000)  # formulas are typeset a moment later
     expect(page.locator("mjx-container, .MathJax")).to_have_count(0)
-    expect(notebook.cell(1)).to_contain_text("$0.75 in, $4.5 out")
+    expect(notebook.cell(1)).to_contain_text("$0.75 in, $4.50 out")

@@ -9,6 +9,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from jupyter_core.utils import run_sync
 from kernel import Kernel, kernel
 from nbconvert import HTMLExporter
 from page import Page
@@ -165,10 +166,12 @@ def test_a_partial_answer_is_left_behind(nb: Kernel) -> None:
     while "word5" not in shown.outputs[1].data["text/plain"] and time.monotonic() < deadline:
         nb.run("time.sleep(0.2)")
     assert "word5" in shown.outputs[1].data["text/plain"]
+    assert "still coming in" in shown.outputs[1].data["text/html"]
     nb.run("control('Stop').click()")
     wait_until(nb, "p.state.is_idle")
     nb.run("pass")
     assert "stopped · slow" in shown.outputs[1].data["text/plain"]
+    assert "still coming in" not in shown.outputs[1].data["text/html"]
 
 
 def test_an_answer(nb: Kernel) -> None:
@@ -292,6 +295,66 @@ def test_stopping_what_says_nothing(nb: Kernel, names: list[str]) -> None:
     wait_until(nb, "p.state.is_idle")
     assert "■ stopped" in Page(nb.value("shown()")).text
     assert nb.value("_answer.state") == "stopped"
+
+
+def test_stopping_what_does_not_end(nb: Kernel) -> None:
+    """Until a provider that was told to stop has ended, the panel says that it is stopping."""
+    show(nb, "stubborn")
+    ask(nb, "Count.", until="'word5' in shown()")
+    nb.run("control('Stop').click()")
+    wait_until(nb, "'stopping …' in shown()")
+    assert enabled(nb) == []
+    nb.run("Book.release.set()")
+    wait_until(nb, "p.state.is_idle")
+    assert "stopping …" not in nb.value("shown()")
+    assert "■ stopped" in nb.value("shown()")
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt", "when"),
+    [
+        ("steady", "{{ slow_text }}", "p.run is not None"),
+        ("hung", "Why?", "p.run is not None and p.run.answer.attempts != ()"),
+        ("retrying", "Why?", "p.run is not None and p.run.answer.attempts != ()"),
+        ("slow", "Why?", "p.run is not None and 'word5' in p.run.text"),
+    ],
+    ids=["preparing", "connecting", "backoff", "streaming"],
+)
+def test_stopping_while_a_cell_blocks(nb: Kernel, name: str, prompt: str, when: str) -> None:
+    """Where a page has a thread of its own in the kernel, its Stop works at once while a cell holds up the main one."""
+    client = nb.client.kc
+    if not nb.value("getattr(get_ipython().kernel, '_supports_kernel_subshells', False)"):
+        pytest.skip("this kernel has no subshells")
+    client.control_channel.send(client.session.msg("create_subshell_request", {}))
+    reply = run_sync(client.get_control_msg)(timeout=WITHIN)
+    nb.run(
+        "class Slow:\n    def __str__(self):\n        Book.release.wait(60)\n        return 'slow'\nslow_text = Slow()"
+    )
+    nb.run(f"new_panel({name!r})\np")
+    ids = nb.value("{'panel': p.model_id, **{words: control(words).model_id for words in ('Prompt', 'Ask', 'Stop')}}")
+
+    def send_as_page(widget: str, data: dict[str, Any]) -> None:
+        message = client.session.msg("comm_msg", {"comm_id": ids[widget], "data": data})
+        message["header"]["subshell_id"] = reply["content"]["subshell_id"]
+        client.shell_channel.send(message)
+
+    def click_stop(message: dict[str, Any]) -> None:
+        if "it goes on" in message["content"].get("text", ""):
+            send_as_page("Stop", CLICK)
+
+    send_as_page("panel", {"method": "update", "state": {"_view_count": 1}, "buffer_paths": []})
+    send_as_page("Prompt", typed(prompt))
+    send_as_page("Ask", CLICK)
+    ran = nb.run(
+        f"end = time.monotonic() + 60\nwhile not ({when}):\n    time.sleep(0.01)\n    assert time.monotonic() < end\n"
+        "time.sleep(1)\nprint('it goes on', flush=True)\n"
+        "while not p.run.done():\n    time.sleep(0.01)\n    assert time.monotonic() < end\n"
+        "print(p.run.state, p.state.phase)",
+        on_message=click_stop,
+    )
+    assert ran.printed == "it goes on\nstopped idle\n", ran.traceback
+    client.control_channel.send(client.session.msg("delete_subshell_request", reply["content"]))
+    run_sync(client.get_control_msg)(timeout=WITHIN)
 
 
 def test_the_kernel_stays_usable(nb: Kernel) -> None:
@@ -431,6 +494,39 @@ def test_as_a_cell(nb: Kernel) -> None:
     assert nb.value("(_answer.model, eval(_answer.text)[0], _answer.provider)") == ("tiny", "tiny", "echo")
 
 
+def test_a_key_in_the_question(nb: Kernel) -> None:
+    """It is asked as typed and masked wherever the panel shows it; the cell's button says that it leaves it out."""
+    show(nb, "echo")
+    ask(nb, "Is sk-0123456789abcdefghij mine?")
+    assert nb.value("SECRET in p.state.answer.text")
+    states = nb.value("[str(w.get_state()) for w in parts(p) if w is not control('Prompt')]")
+    assert not [state for state in states if "sk-0123" in state]
+    button, cell = (
+        nb.value(f"[w.value for w in parts(p) if {name!r} in w._dom_classes][0]")
+        for name in ("nbretry-insert", "nbretry-as-cell")
+    )
+    assert "with [secret] in place of a key" in button
+    assert "[secret] stands for a key" in Page(cell).text
+    nb.run("control('Prompt').value = 'Why?'")
+    assert "[secret]" not in nb.value("[w.value for w in parts(p) if 'nbretry-insert' in w._dom_classes][0]")
+
+
+def test_half_characters(nb: Kernel) -> None:
+    """Names and errors with lone surrogates, which no message can hold, keep nothing from being shown."""
+    nb.run(
+        "class Halved:\n    default_model = 'half \\ud83d'\n"
+        "    async def create_async_generator(self, model, messages, **options):\n"
+        "        raise OSError('no file \\udce4 and \\ud83d')\n        yield ''\n"
+        "nbretry.register('halved', Halved())"
+    )
+    show(nb, "halved")
+    assert not nb.run("p").failed
+    ask(nb, "Why?")
+    assert "no file ? and ?" in nb.value("shown()")
+    assert "no file ? and ?" in nb.value("p._static._bundle['text/html']")
+    assert not nb.run("p").failed, "the picture can be sent"
+
+
 def test_a_hostile_answer(nb: Kernel) -> None:
     """What a model writes runs nothing and loads nothing."""
     show(nb, "hostile")
@@ -501,6 +597,84 @@ def test_one_panel_and_closing(nb: Kernel) -> None:
     nb.run("p = nbretry.panel()")
     ask(nb, "Why?")
     assert nb.value("_answer.provider") == "good"
+
+
+def test_one_panel_for_all_threads(nb: Kernel) -> None:
+    """Threads that call for the first panel at the same time get the same one."""
+    nb.run("nbretry.panel().close()\nmade = []")
+    nb.run(
+        "def make():\n    made.append(nbretry.panel())\n"
+        "threads = [threading.Thread(target=make) for _ in range(8)]\n"
+        "[thread.start() for thread in threads]\n[thread.join() for thread in threads]\np = made[0]"
+    )
+    assert nb.value("(len(made), len({id(one) for one in made}))") == (8, 1)
+
+
+def test_a_closed_panel(nb: Kernel) -> None:
+    """A panel that is closed asks nothing more, and where it is shown it says in one line what to do."""
+    show(nb, "good")
+    nb.run("control('Prompt').value = 'Why?'\np.close()\np.ask()")
+    assert nb.value("p.run is None and p.state.is_idle")
+    ran = nb.run("p")
+    assert [output.data for output in ran.outputs] == [
+        {"text/plain": "this panel is closed: nbretry.panel() shows another"}
+    ]
+    assert nb.value("repr(p)") == "<Panel: asks good · closed>"
+
+
+def test_after_the_extension_was_loaded_anew(nb: Kernel) -> None:
+    """``%reload_ext`` leaves the panel as it is: its answers still change no variable while a cell runs."""
+    show(nb, "steady")
+    nb.run("%reload_ext nbretry")
+    nb.run("%ask -p good Why?")
+    shown = nb.run("p")
+    nb.run("control('Prompt').value = 'Count.'")
+    ran = nb.run("control('Ask').click()\np.run.result(60)\nprint(p.run.state, _answer.provider)")
+    assert ran.printed == "completed good\n"
+    assert nb.value("_answer.provider") == "steady"
+    assert "word19" in shown.outputs[1].data["text/plain"]
+
+
+def test_captured(nb: Kernel) -> None:
+    """``%%capture`` keeps the panel and one picture, which is that of the last answer when it is shown."""
+    show(nb, "good")
+    nb.run("%%capture captured\ndisplay(p)")
+    for question in ("One?", "Two?", "Three?"):
+        ask(nb, question)
+    assert nb.value("len(captured.outputs)") == 2
+    widget, picture = (output.data for output in nb.run("captured.show()").outputs)
+    assert "application/vnd.jupyter.widget-view+json" in widget
+    assert picture["text/plain"].startswith("Three?\n\nThe sky is **blue**.")
+
+
+def test_formats(nb: Kernel) -> None:
+    """Of an answer that is not the JSON of the setting ``format`` it is told why; code gets into no other cell."""
+    nb.run("nbretry.register('coder', Provider('coder', ['```python\\nx = 1\\n```']))")
+    show(nb, "good")
+    nb.run("%nbretry config format json")
+    ask(nb, "Why?")
+    assert "✗ the answer is no JSON" in Page(nb.value("shown()")).text
+    nb.run("%nbretry config format code\nnbretry.panel(['coder'])")
+    nb.run("control('Prompt').value = 'Why?'\ncontrol('Ask').click()")
+    ran = nb.run("p.run.result(60)")
+    assert not ran.failed, ran.traceback
+    assert "set_next_input" not in [one["source"] for one in ran.reply["content"]["payload"]]
+    assert "x = 1" in Page(nb.value("shown()")).text
+
+
+def test_a_provider_with_a_mistake(nb: Kernel) -> None:
+    """Where a provider's own code raises, its row says so, a question ends with that, and no cell suffers."""
+    nb.run(
+        "class Mistaken(Provider):\n"
+        "    @property\n    def default_model(self):\n        raise RuntimeError('<b>no</b> model for ' + SECRET)\n"
+        "nbretry.register('mistaken', Mistaken('mistaken', ['no']))"
+    )
+    show(nb, "mistaken", "good")
+    assert nb.run("pass").outputs == []
+    assert "RuntimeError: &lt;b&gt;no&lt;/b&gt; model for [secret]" in nb.value("state_of('mistaken')")
+    ask(nb, "Why?")
+    assert "✗ RuntimeError: <b>no</b> model for [secret]" in Page(nb.value("shown()")).text
+    assert "Ask" in enabled(nb)
 
 
 def test_every_control_says_what_it_is(nb: Kernel) -> None:

@@ -153,6 +153,15 @@ def test_what_is_known_and_not_offered(form: Form, monkeypatch: pytest.MonkeyPat
     assert "gsk_" not in form.states()
 
 
+def test_a_name_that_looks_like_a_key(form: Form) -> None:
+    """A provider under such a name is offered, and its name is masked."""
+    name = "sk-" + "0123456789abcdefghij"
+    form.session.register(name, ScriptedProvider())
+    form.form.show()
+    assert "[secret]" in form.others()
+    assert name not in form.states()
+
+
 def test_who_is_described_in_a_file(form: Form, project: Path) -> None:
     """A provider of a file of settings can be chosen, with where it is described and whether its key is there."""
     (project / "pyproject.toml").write_text(

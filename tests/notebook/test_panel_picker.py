@@ -343,6 +343,17 @@ def test_a_key_in_a_models_field_is_taken_away(desk: Desk) -> None:
     assert (desk.line("first"), desk.choice("first").model) == ("", "gpt")
 
 
+def test_a_key_in_a_model_that_was_named_elsewhere(session: Session) -> None:
+    """A key in a name from a setting or a call is masked in the field, and still asked with."""
+    desk = Desk(session, [f"first:tuned-{SECRET}"])
+    assert desk.control("model of first").value == "tuned-[secret]"
+    desk.choice("first").model = SECRET
+    desk.show()
+    assert desk.control("model of first").value == "[secret]"
+    assert desk.choice("first").written == f"first:{SECRET}", "what is masked is not taken for typed"
+    assert not any(SECRET in str(part.get_state()) for part in parts(desk.picker.widget))
+
+
 # --- how they are doing -----------------------------------------------------------------------------------------------
 
 
@@ -354,12 +365,12 @@ def test_how_they_are_doing(desk: Desk, session: Session) -> None:
     session.health.failed(session.provider("second"), APIConnectionError("refused"))
     session.health.content_came(session.provider("third"), 0.41)
     desk.show()
-    assert desk.text_of("first") == "1.✓ready—$0.15 in, $0.5 out"
+    assert desk.text_of("first") == "1.✓ready—$0.15 in, $0.50 out"
     assert desk.text_of("second").startswith("2.✗")
     assert desk.text_of("third") == "3.✓ready0.41 s—"
     assert desk.text_of("keyless").startswith("4.–no key: set OPENAI_API_KEY")
     assert desk.control("model of first").placeholder == "first-large"
-    assert "$0.15 in, $0.5 out for a million tokens" in desk.facts("first")[-1]
+    assert "$0.15 in, $0.50 out for a million tokens" in desk.facts("first")[-1]
 
 
 def test_hostile_words(desk: Desk) -> None:

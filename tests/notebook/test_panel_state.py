@@ -256,7 +256,7 @@ def test_latency_and_price(session: Session) -> None:
     asyncio.run(session.ask(state.asked("Why?").question, lambda event, answer: None))
     standing = state.standing(state.choices[0])
     assert standing.first_content is not None
-    assert standing.price == "$1 in, $2 out"
+    assert standing.price == "$1.00 in, $2.00 out"
     assert standing.model == "first-large"
 
 

@@ -1,7 +1,7 @@
-"""`%%ask`, its other forms and the interrupt on other versions of IPython and ipykernel, the oldest allowed included.
+"""`%%ask`, its other forms, the interrupt and the panel on other versions of IPython, ipykernel and ipywidgets.
 
-Each combination gets an environment of its own, made once and kept under ``.cache``, whose kernel runs the same tests
-as this environment's.
+The oldest that are allowed are among them. Each combination gets an environment of its own, made once and kept under
+``.cache``, whose kernel runs the same tests as this environment's.
 """
 
 from __future__ import annotations
@@ -31,12 +31,19 @@ VERSIONS = {
     "IPython 8 with ipykernel 7": [*DEPENDENCIES, "ipython<9", "ipykernel>=7,<8"],
     "IPython 9 with ipykernel 6": [*DEPENDENCIES, "ipython>=9,<10", "ipykernel>=6.29,<7"],
 }
-TESTS = ("test_paths.py", "test_interrupt.py", "test_streaming.py", "test_failure.py", "test_background.py")
-NOT_HERE = "not local_model and not packages_are_loaded"
-"""What needs an SDK or the local model's server, which these environments do not have."""
+TESTS = (
+    "test_paths.py",
+    "test_interrupt.py",
+    "test_streaming.py",
+    "test_failure.py",
+    "test_background.py",
+    "test_panel.py",
+)
+NOT_HERE = "not local_model and not packages_are_loaded and not counted_down and not partial_answer"
+"""What needs an SDK or the local model's server, which these environments do not have, or takes long in any."""
 
 INSTALLING, RUNNING = 300.0, 600.0
-"""Seconds; they take 20 and 60."""
+"""Seconds; they take 20 and 100."""
 
 
 def environment_with(requirements: list[str]) -> Path:

@@ -278,6 +278,18 @@ def test_who_answers_inside_a_nested_provider_is_told(method: str) -> None:
     assert answer.provider == "RetryProvider → IterListProvider → Leaf"
 
 
+def test_what_is_told_about_an_answer_is_short() -> None:
+    """A stranger's name of a model, request, state or reason is one line of bounded length and of whole characters."""
+    endless = "a\nb\ud83d" + "x" * 100_000
+    told = [ResponseInfo(endless, endless, endless), Status(endless), "text", FinishReason(endless)]
+    seen, _ = events_of(RetryProvider([provider("A", told)]))
+    (attempt,) = fold(seen).attempts
+    for fact in (attempt.model, attempt.request_id, attempt.passed_to, attempt.finish_reason):
+        assert fact is not None
+        assert (fact[:5], fact[-2:], len(fact)) == ("a b?x", "x…", 500)
+    assert [len(event.text) for event in seen if isinstance(event, StatusChanged)] == [500]
+
+
 @pytest.mark.parametrize("method", METHODS[:2])
 @pytest.mark.parametrize("base", [object, BaseProvider])
 def test_another_name_changes_nothing_else(method: str, base: type) -> None:

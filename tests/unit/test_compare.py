@@ -498,3 +498,13 @@ def test_mistakes_in_the_option(line: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_magic_line(line, "Why?")
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("depth", [15, 25, 31, 58, 59, 60, 61, 200, 2000])
+@pytest.mark.parametrize("mark", ["- ", "> ", "1. ", "- > "])
+def test_no_text_is_lost_to_deep_nesting(mark: str, depth: int) -> None:
+    """However deep a model nests lists and quotes, their text and all that follows is shown."""
+    page = Page(markdown_html(f"before\n\n{mark * depth}too deep\n\nthe end."))
+    page.assert_well_formed()
+    for words in ("before", "too deep", "the end."):
+        assert words in page.text

@@ -149,6 +149,7 @@ class Unspeakable(Exception):
         (KeyError("k"), "KeyError: 'k'"),
         (RecordedError("HTTPError", "no"), "HTTPError: no"),
         (Unspeakable(), "Unspeakable"),
+        (OSError("no file \udce4 and \ud83d"), "OSError: no file ? and ?"),
     ],
 )
 def test_an_error_is_described_by_type_and_message(error: Exception, text: str) -> None:

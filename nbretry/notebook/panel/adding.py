@@ -21,6 +21,7 @@ from nbretry.notebook.panel.parts import HIDDEN, button, make, markup, set_class
 from nbretry.notebook.panel.state import PanelState
 from nbretry.notebook.panel.typed_keys import Meant, remember_typed_key
 from nbretry.providers.presets import PRESETS, provider_from_table
+from nbretry.redaction import mask
 from nbretry.settings_file import WrongTableError, checked_provider
 from nbretry.types import ProviderType
 
@@ -319,10 +320,11 @@ class AddingForm:
     def _show_others(self) -> None:
         others = self._state.others()
         words = words_on(self._state.session, others)
-        options = (_NO_OTHER, *((f"{name} — {words[name]}" if words[name] else name, name) for name in others))
+        labels = (" — ".join(part for part in (mask(name), words[name]) if part) for name in others)
+        options = (_NO_OTHER, *zip(labels, others, strict=True))
         chosen = self._others.value
         with self._others.hold_sync():
-            self._others.options = options
+            set_traits(self._others, options=options)
             self._others.value = chosen if chosen in others else ""
 
 

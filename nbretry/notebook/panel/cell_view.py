@@ -15,7 +15,7 @@ import ipywidgets
 from nbretry.errors import ConfigError
 from nbretry.notebook.panel.parts import make, markup, set_traits
 from nbretry.notebook.panel.state import PanelState
-from nbretry.redaction import mask
+from nbretry.redaction import MASK, mask
 
 __all__ = ["CellView"]
 
@@ -26,6 +26,7 @@ _HINT = (
     "Copy it, or press <b>Insert as cell</b> where there is such a button; "
     "a cell with <code>nbretry.panel().insert_cell()</code> puts it below itself everywhere."
 )
+_KEY_LEFT_OUT = f"{MASK} stands for a key: the question is asked with it, and the button writes the cell without it."
 
 
 class CellView:
@@ -44,16 +45,25 @@ class CellView:
     def show(self) -> None:
         """Show the state's question."""
         try:
-            cell, error = mask(self._state.cell()), ""
+            cell = self._state.cell()
         except ConfigError as refused:
-            cell, error = "", mask(str(refused))
-        set_traits(self._code, value=f"<pre>{escape(cell)}</pre>" if cell else f"<div>✗ {escape(error)}</div>")
-        set_traits(self.button, value=_button(cell if self._state.prompt.strip() else ""))
+            set_traits(self._code, value=f"<div>✗ {escape(mask(str(refused)))}</div>")
+            set_traits(self.button, value=_button("", is_whole=True))
+            return
+        shown = mask(cell)
+        note = "" if shown == cell else f'<div class="nbretry-quiet">{_KEY_LEFT_OUT}</div>'
+        set_traits(self._code, value=f"<pre>{escape(shown)}</pre>{note}")
+        set_traits(self.button, value=_button(shown if self._state.prompt.strip() else "", is_whole=shown == cell))
 
 
-def _button(cell: str) -> str:
-    """The button that writes this cell; one that cannot be pressed where there is none."""
-    look = f'class="lm-Widget jupyter-widgets jupyter-button widget-button" title="{_title(cell)}"'
+def _button(cell: str, *, is_whole: bool) -> str:
+    """The button that writes this cell; one that cannot be pressed where there is none.
+
+    Args:
+        cell: secrets masked.
+        is_whole: whether there are none.
+    """
+    look = f'class="lm-Widget jupyter-widgets jupyter-button widget-button" title="{_title(cell, is_whole)}"'
     if not cell:
         return f"<button {look} disabled>{_WORDS}</button>"
     arguments = json.dumps({"commands": _COMMANDS, "args": {"text": cell}})
@@ -61,5 +71,8 @@ def _button(cell: str) -> str:
     return f"<button {look} {command}>{_WORDS}</button>"
 
 
-def _title(cell: str) -> str:
-    return "write this question as a cell below" if cell else "type a prompt first"
+def _title(cell: str, is_whole: bool) -> str:
+    if not cell:
+        return "type a prompt first"
+    words = "write this question as a cell below"
+    return words if is_whole else f"{words}, with {MASK} in place of a key"

@@ -7,6 +7,8 @@ from typing import Any
 
 import ipywidgets
 
+from nbretry.records import whole_characters
+
 __all__ = ["HIDDEN", "button", "close_inside", "close_looks", "inside", "make", "markup", "set_class", "set_traits"]
 
 HIDDEN = "nbretry-hidden"
@@ -23,7 +25,7 @@ def make(kind: Any, *classes: str, **traits: Any) -> Any:
     """
     looks = _shared.setdefault(kind, {})
     looks = {name: look for name, look in looks.items() if look.comm is not None and name not in traits}
-    made = kind(**looks, **traits)
+    made = kind(**looks, **{name: _sendable(value) for name, value in traits.items()})
     for name in ("layout", "style"):
         if made.has_trait(name) and name not in traits:
             _shared[kind][name] = getattr(made, name)
@@ -46,7 +48,8 @@ def markup(*classes: str, html: str = "", mathematics: bool = False) -> Any:
 
 def set_traits(widget: Any, **traits: Any) -> None:
     """Set the traits that are to change, so that nothing is sent for those that stay."""
-    for name, value in traits.items():
+    for name, given in traits.items():
+        value = _sendable(given)
         if getattr(widget, name) != value:
             setattr(widget, name, value)
 
@@ -80,3 +83,10 @@ def close_looks(widget: Any) -> None:
         look = getattr(widget, name, None)
         if isinstance(look, ipywidgets.Widget) and not any(look is other for other in shared):
             look.close()
+
+
+def _sendable(value: Any) -> Any:
+    """The same as far as a message to the page can hold it, which would otherwise not be sent at all."""
+    if isinstance(value, tuple | list):
+        return type(value)(_sendable(one) for one in value)
+    return whole_characters(value) if isinstance(value, str) else value

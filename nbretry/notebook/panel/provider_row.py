@@ -89,7 +89,7 @@ class ProviderRow:
         self._model = make(
             ipywidgets.Combobox,
             "nbretry-unlabelled",
-            value=self.choice.model,
+            value=mask(self.choice.model),
             description=f"model of {name}",
             tooltip=f"model of {name}; empty for its own",
         )
@@ -115,7 +115,9 @@ class ProviderRow:
             may_go_earlier: whether there is a place before it.
             may_go_later: whether there is one after it.
         """
-        for field, value in zip(self._fields, (self.choice.on, self.choice.model, self.models.is_open), strict=True):
+        # A model that was named elsewhere, as in a file of settings, may have a key in it.
+        shown = (self.choice.on, mask(self.choice.model), self.models.is_open)
+        for field, value in zip(self._fields, shown, strict=True):
             field.show(value)
         opens = f"{'close the list of' if self.models.is_open else 'list'} the models of {self._name}"
         set_traits(self._opener, description=opens, tooltip=opens)
@@ -200,7 +202,7 @@ class _Field:
         """Have the widget show what is a change of the program's."""
         if value != self._known:
             self._known = value
-            self._widget.value = value
+            set_traits(self._widget, value=value)
 
     def _follow(self, change: Any) -> None:
         with self._lock:

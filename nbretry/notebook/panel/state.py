@@ -11,7 +11,7 @@ from nbretry.answer import Answer
 from nbretry.cell_text import cell_of
 from nbretry.conversations import Conversation
 from nbretry.deadlines import Deadlines
-from nbretry.errors import ConfigError
+from nbretry.errors import ConfigError, describe
 from nbretry.options import DEFAULT_CONVERSATION, Asked
 from nbretry.planning import roster
 from nbretry.providers.base import resolve_model
@@ -183,6 +183,8 @@ class PanelState:
             unchosen = resolve_model(provider, own or "")
         except ConfigError as error:
             return Standing("unable", str(error))
+        except Exception as error:  # a provider's own code, which is called whenever a cell has ended
+            return Standing("unable", " ".join(describe(error).split()))
         return replace(standing_of(entry), model=unchosen)
 
     @property

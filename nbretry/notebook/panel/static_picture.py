@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
 from nbretry.notebook.late_outputs import LateOutputs
-from nbretry.notebook.repainting import Bundle
+from nbretry.notebook.repainting import Bundle, is_captured
+from nbretry.records import whole_characters
 from nbretry.redaction import mask
 from nbretry.renderers.answer import answer_bundle
 
@@ -28,6 +29,7 @@ _KEPT = 20
 """Cells whose pictures are brought up to date; what was shown before stays as it is."""
 
 _NOTHING_ASKED = "nbretry panel: nothing has been asked yet."
+_STILL_COMING = "… the answer was still coming in when this was written"
 _RUN_AGAIN = "The panel itself needs its kernel: run this cell to ask."
 
 
@@ -42,6 +44,7 @@ class StaticPicture:
         self._shell = shell
         self._name = f"nbretry-static-{uuid.uuid4().hex[:12]}"
         self._outputs: deque[LateOutputs] = deque(maxlen=_KEPT)
+        self._captured: deque[Bundle] = deque(maxlen=_KEPT)
         self._bundle = self._bundle_of("", None)
 
     @property
@@ -55,6 +58,10 @@ class StaticPicture:
 
     def show(self) -> None:
         """Show it in the running cell."""
+        if is_captured(self._shell):  # it would keep every update as an output of its own
+            self._captured.append(dict(self._bundle))
+            self._shell.display_pub.publish(self._captured[-1], {})
+            return
         outputs = LateOutputs(self._shell, 1)
         outputs.reserve(self._bundle)
         self._outputs.append(outputs)
@@ -70,6 +77,8 @@ class StaticPicture:
         if bundle == self._bundle:
             return
         self._bundle = bundle
+        for captured in list(self._captured):
+            captured.update(bundle)
         for outputs in list(self._outputs):
             outputs.begin_again()
             outputs.publish(bundle)
@@ -85,6 +94,9 @@ class StaticPicture:
             asked = mask(question).strip()
             body = f'<div style="white-space:pre-wrap;opacity:0.75">{escape(asked)}</div>{shown["text/html"]}'
             text = f"{asked}\n\n{shown['text/plain']}"
+            if answer.duration is None:
+                body += f"<div>{escape(_STILL_COMING)}</div>"
+                text += f"\n\n{_STILL_COMING}"
         again = f'<div style="opacity:0.6;font-size:0.85em">{escape(_RUN_AGAIN)}</div>'
         html = f'<div class="nbretry-static {self._name}"><style>{hide}</style>{body}{again}</div>'
-        return {"text/html": html, "text/plain": f"{text}\n\n{_RUN_AGAIN}"}
+        return {"text/html": whole_characters(html), "text/plain": whole_characters(f"{text}\n\n{_RUN_AGAIN}")}

@@ -52,8 +52,11 @@ _BASE = """
 .nbretry-panel .nbretry-note .widget-html-content { white-space: pre-wrap; margin: 2px 0; font-size: 0.9em;
   overflow-wrap: anywhere; }
 .nbretry-panel button:focus-visible, .nbretry-panel input:focus-visible, .nbretry-panel textarea:focus-visible,
-.nbretry-panel select:focus-visible, .nbretry-panel summary:focus-visible {
+.nbretry-panel select:focus-visible, .nbretry-panel summary:focus-visible,
+.nbretry-panel .nbretry-tabs [role="tab"]:focus-visible {
   outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: -1px; }
+.nbretry-panel input:focus-visible, .nbretry-panel textarea:focus-visible, .nbretry-panel select:focus-visible {
+  box-shadow: inset 0 0 0 1px var(--jp-brand-color1, #1976d2); }
 """
 
 STYLE = "\n".join([_BASE, PICKER_STYLE, SETTINGS_STYLE, ADDING_STYLE])

@@ -21,13 +21,14 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
 from nbretry.answer import Answer
 from nbretry.doctor import names_in
-from nbretry.errors import ConfigError, NbretryError, describe
+from nbretry.errors import ConfigError, NbretryError, describe, message_of
 from nbretry.notebook.answers import ANSWER_VARIABLE, keep_late_in_shell, show_in
 from nbretry.notebook.asking import ask_prepared
 from nbretry.notebook.background import BackgroundAnswer, noting
@@ -45,6 +46,7 @@ from nbretry.notebook.panel.static_picture import StaticPicture
 from nbretry.notebook.panel.style import STYLE
 from nbretry.notebook.preparing import prepare
 from nbretry.redaction import mask
+from nbretry.renderers.cutting import cut_middle
 from nbretry.running import Paint
 from nbretry.session import default_session
 
@@ -65,10 +67,14 @@ _PICTURE_INTERVAL = 5.0
 more than these."""
 
 _STOPPED = f"■ stopped; what there is of the answer is in {ANSWER_VARIABLE}"
+_STOPPING = "stopping …"
 _NO_WIDGET = "nbretry.panel()"
-_QUESTION_SHOWN = 60
+_CLOSED = "this panel is closed: nbretry.panel() shows another"
+_QUESTION_SHOWN, _LONGEST_WORD = 60, 2_000
+"""Characters of a question in a tooltip, and of what a run failed with: all of that is told under "What happened"."""
 
 _panels: weakref.WeakKeyDictionary[InteractiveShell, Panel] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
 
 
 def panel(providers: Sequence[str] | None = None) -> Panel:
@@ -92,10 +98,12 @@ def panel(providers: Sequence[str] | None = None) -> Panel:
         raise ConfigError("the panel needs a notebook; in a terminal ask with %ask, or with nbretry ask")
     show_in(shell)
     names = None if providers is None else names_in([providers] if isinstance(providers, str) else providers)
-    shown = _panels.get(shell)
-    if shown is None:
-        shown = _panels[shell] = Panel(shell, PanelState(default_session(), names))
-    elif names is not None:
+    with _making:
+        shown = _panels.get(shell)
+        if shown is None:
+            _panels[shell] = made = Panel(shell, PanelState(default_session(), names))
+            return made
+    if names is not None:
         shown.offer(names)
     return shown
 
@@ -113,6 +121,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         self._panel_state = state
         self._lock = threading.RLock()
         self._watch = CellWatch.of(shell)
+        self._watch.hold()  # also where the extension is loaded anew, or taken away
         self._cell_context = self._page_context = contextvars.copy_context()
         self._run: BackgroundAnswer | None = None
         self._typed_at = 0.0
@@ -175,6 +184,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         with self._lock:
             if self.state.may_stop and self._run is not None:
                 self.state.phase = "stopping"
+                self._note = _STOPPING
                 self._show()
                 self._run.stop()
 
@@ -202,7 +212,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
                 self._show()
 
     def insert_cell(self) -> None:
-        """In a cell: put the ``%%ask`` cell of the panel's question below it.
+        """In a cell: put the ``%%ask`` cell of the panel's question below it, word for word as it was typed.
 
         Raises:
             ConfigError: a model's name cannot be one, or a file of settings has a mistake.
@@ -223,13 +233,21 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
                 self._stop_ticking()
             with suppress(ValueError):  # the user has cleared the shell's events
                 self._shell.events.unregister("post_run_cell", self._after_cell)
+            self._watch.release()
             close_inside(self)
             close_looks(self)
             super().close()
 
+    def __repr__(self) -> str:
+        names = ", ".join(choice.name for choice in self.state.choices if choice.on) or "nobody"
+        return f"<Panel: asks {mask(names)} · {'closed' if self._is_closed else self.state.phase}>"
+
     def _ipython_display_(self, **options: Any) -> None:
         """Show the panel in the running cell, and for where there is no kernel a picture of its last answer."""
         with self._lock:
+            if self._is_closed:
+                self._shell.display_pub.publish({"text/plain": _CLOSED}, {})
+                return
             self._cell_context = contextvars.copy_context()
             view = self._repr_mimebundle_(**options)
             self._shell.display_pub.publish(view, {})
@@ -405,6 +423,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
     # --- asking -------------------------------------------------------------------------------------------------------
 
     def _begin(self, again: bool) -> None:
+        if self._is_closed:
+            return
         self.state.phase = "running"
         self._note = "asking …"
         self._show()
@@ -423,6 +443,8 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             in_place_of = self.state.turn_to_replace if again else None
         # In another thread, as what stands for a {{ name }} may take its time.
         prepared = await asyncio.to_thread(prepare, self._shell, asked, self._shell.user_ns, in_place_of)
+        if prepared.asked.format == "code":  # only a cell that runs can put code into the next one
+            prepared = replace(prepared, asked=replace(prepared.asked, format=None))
         painters: list[PanelPainter] = []
 
         def new_renderer() -> Paint:
@@ -437,7 +459,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             self._watch.call_between_cells(lambda: keep_late_in_shell(self._shell, answer))
 
         try:
-            answer: Answer = await ask_prepared(self._shell, prepared, new_renderer, keep)
+            answer: Answer = await ask_prepared(self._shell, prepared, new_renderer, keep, self._tell)
             return answer
         finally:
             for painter in painters:
@@ -450,8 +472,15 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             self._show()
             self._show_standings()
 
+    def _tell(self, line: str) -> None:
+        with self._lock:
+            self._note = line
+            self._show()
+
     def _show_picture(self, answer: Answer, picture: Picture) -> None:
         with self._lock:
+            if self.state.phase == "stopping" and answer.duration is None:
+                picture = replace(picture, note=_STOPPING)
             self.state.answer, self._note = answer, picture.note
             if self._is_closed:
                 return
@@ -497,8 +526,11 @@ def _again_tooltip(state: PanelState) -> str:
 
 def _last_word(exception: BaseException | None, answer: Answer) -> str:
     """What there is to say at the end that the report does not say."""
-    if answer.state == "completed":
-        return ""
     if exception is None or isinstance(exception, asyncio.CancelledError):
+        if answer.state == "completed":
+            return ""
         return _STOPPED if answer.attempts else "■ stopped before anybody was asked"
-    return f"✗ {exception}" if isinstance(exception, NbretryError) else f"✗ {mask(describe(exception))}"
+    told = message_of(exception) if isinstance(exception, NbretryError) else describe(exception)
+    if answer.attempts:  # whoever failed stands above, with what went wrong
+        told = told.partition("\n")[0].rstrip(":")
+    return f"✗ {cut_middle(told, _LONGEST_WORD)}"
