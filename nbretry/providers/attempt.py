@@ -83,7 +83,12 @@ class RunningAttempt:
         self.candidate = candidate
         self.provider = provider = candidate.provider
         self.name = provider_name(provider)
-        self.model = resolve_model(provider, run.request.model)
+        self.model = ""
+        self._mistake: Exception | None = None
+        try:
+            self.model = resolve_model(provider, run.request.model)
+        except Exception as error:  # of the provider's own code: its failure, as if it had been asked
+            self._mistake = error
         self.number = number
         self.content_started = False
         self.finish_reason: str | None = None
@@ -112,6 +117,7 @@ class RunningAttempt:
         if self.deadlines:  # which only what can be cancelled keeps: a loop of its own
             chunks = bridge.as_iterator(watched(self._aask, self.watch))
         else:
+            self._raise_mistake()
             chunks = iterate(self.provider, self.model, self.messages(), **self.options())
         return self._listen(chunks) if self._run.keeps_text else chunks
 
@@ -122,7 +128,12 @@ class RunningAttempt:
         """
         return self._alisten(self._aask()) if self._run.keeps_text else self._aask()
 
+    def _raise_mistake(self) -> None:
+        if self._mistake is not None:
+            raise self._mistake
+
     def _aask(self) -> AsyncIterator[Any]:
+        self._raise_mistake()
         return aiterate(self.provider, self.model, self.messages(), **self.options())
 
     def _listen(self, chunks: Iterator[Any]) -> Iterator[Any]:

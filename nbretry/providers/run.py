@@ -9,6 +9,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -272,7 +273,9 @@ class Run:
 
     def _skip(self, candidate: Candidate, exception: NotAskedError) -> None:
         self._number += 1
-        name, model = provider_name(candidate.provider), resolve_model(candidate.provider, self.request.model)
+        name, model = provider_name(candidate.provider), ""
+        with suppress(Exception):  # of the provider's own code; it is not asked
+            model = resolve_model(candidate.provider, self.request.model)
         logger.info("attempt %d: %s %s", self._number, name, exception)
         self.note(AttemptSkipped(self._number, name, model, exception, self.now()))
 

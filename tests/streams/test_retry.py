@@ -269,3 +269,23 @@ def test_an_exception_that_cannot_be_shown_is_a_failure_like_any_other(listen: L
     a = provider("A", [Unspeakable()])
     assert listen(RetryProvider([a, provider("B", ["b"])], shuffle=False)).chunks == ["b"]
     assert "A: Unspeakable" in str(listen(RetryProvider([a])).error)
+
+
+class Mistaken:
+    """A provider whose own code raises before it can be asked."""
+
+    @property
+    def default_model(self) -> str:
+        raise RuntimeError("no model")
+
+    async def create_async_generator(self, model: str, messages: Any, **options: Any) -> Any:
+        yield "never"
+
+
+def test_a_provider_whose_own_code_raises_has_failed(listen: Listen) -> None:
+    """What a provider's attributes raise is its failure like any other, and the next one answers."""
+    chain = RetryProvider([Mistaken(), provider("B", ["b"])], False, clock=VirtualClock())
+    assert listen(chain).chunks == ["b"]
+    heard = listen(RetryProvider([Mistaken()], clock=VirtualClock()))
+    assert isinstance(heard.error, RetryProviderError)
+    assert "Mistaken: RuntimeError: no model" in str(heard.error)
