@@ -109,8 +109,7 @@ def test_what_is_typed_stays_while_the_form_changes(page: Page, server: Server) 
     expect(form(page).locator("pre")).to_contain_text('base_url = "http://gpu-server:8000"')
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-@pytest.mark.parametrize("width", [600, 1100, 1600])
+@pytest.mark.parametrize(("width", "theme"), [(600, "Dark"), (1600, "Light")])
 def test_it_is_aligned(page: Page, server: Server, pictures: Path, width: int, theme: str) -> None:
     """At every width the fields stand in one column of one width, with their labels beside and their help at hand."""
     server.set_theme(f"JupyterLab {theme}")

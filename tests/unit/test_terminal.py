@@ -69,7 +69,9 @@ def stays(sent: str) -> list[str]:
             row -= int(token[2:-1] or 1)
         elif not token.startswith("\x1b") and token != "\r":
             lines[row] += token
-    return [line.rstrip() for line in lines]
+    below = lines[row + 1 :]  # what was painted there while the answer came
+    assert not any(line.strip() for line in below)
+    return [line.rstrip() for line in lines[: row + 1]]
 
 
 def script(text: str, size: int) -> str:
