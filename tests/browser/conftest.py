@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from lab import Server, browser_page, find_chromium, serve
+from panel_page import PanelPage
 from playwright.sync_api import Page
 from unable import unable
 
@@ -49,6 +50,14 @@ def page(module_page: Page, server: Server) -> Page:
     module_page.set_viewport_size({"width": 1100, "height": 900})
     server.set_theme("JupyterLab Light")
     return module_page
+
+
+@pytest.fixture
+def panel(page: Page, shared: PanelPage) -> Iterator[PanelPage]:
+    """The panel of a module's own notebook, which is its fixture ``shared``; no cell runs when the test has ended."""
+    page.set_viewport_size({"width": 1100, "height": 1500})
+    yield shared
+    shared.end_cells()
 
 
 @pytest.fixture(scope="session")

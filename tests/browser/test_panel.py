@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ SOON = 5_000  # ms: what takes less than half a second where nothing else runs
 @pytest.fixture(scope="module")
 def shared(module_page: Page, server: Server) -> PanelPage:
     return open_panel_page(module_page, server, "panel-asking.ipynb")
-
-
-@pytest.fixture
-def panel(page: Page, shared: PanelPage) -> Iterator[PanelPage]:
-    page.set_viewport_size({"width": 1100, "height": 1500})
-    yield shared
-    shared.end_cells()
 
 
 def seconds(words: Locator, pattern: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,13 +64,6 @@ CONTROLS = "button:enabled, input:enabled, textarea:enabled, select:enabled, sum
 @pytest.fixture(scope="module")
 def shared(module_page: Page, server: Server) -> PanelPage:
     return open_panel_page(module_page, server, "panel-looks.ipynb", LONG_NAME)
-
-
-@pytest.fixture
-def panel(page: Page, shared: PanelPage) -> Iterator[PanelPage]:
-    page.set_viewport_size({"width": 1100, "height": 1500})
-    yield shared
-    shared.end_cells()
 
 
 def columns(panel: PanelPage) -> set[tuple[int, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from playwright.sync_api import Page, expect
 @pytest.fixture(scope="module")
 def shared(module_page: Page, server: Server) -> PanelPage:
     return open_panel_page(module_page, server, "panel-seven.ipynb", kind=ClassicPage)
-
-
-@pytest.fixture
-def panel(page: Page, shared: PanelPage) -> Iterator[PanelPage]:
-    page.set_viewport_size({"width": 1100, "height": 1500})
-    yield shared
-    shared.end_cells()
 
 
 def test_pick_ask_and_stop(panel: PanelPage, pictures: Path) -> None:

@@ -29,13 +29,6 @@ def shared(module_page: Page, server: Server, faults: FaultServer) -> PanelPage:
     return open_panel_page(module_page, server, "panel-picker.ipynb", more)
 
 
-@pytest.fixture
-def panel(page: Page, shared: PanelPage) -> Iterator[PanelPage]:
-    page.set_viewport_size({"width": 1100, "height": 1500})
-    yield shared
-    shared.end_cells()
-
-
 def test_the_order_is_the_order_of_asking(panel: PanelPage) -> None:
     """Who is moved up, with the mouse or the keyboard, is asked first, and who is switched off is not asked."""
     panel.show("overloaded,thorough,echo")

@@ -13,6 +13,7 @@ from jupyter_core.utils import run_sync
 from kernel import Kernel, kernel
 from nbconvert import HTMLExporter
 from page import Page
+from unable import unable
 
 WITHIN = 60.0
 """Seconds, for what takes a few on a busy machine."""
@@ -324,7 +325,7 @@ def test_stopping_while_a_cell_blocks(nb: Kernel, name: str, prompt: str, when: 
     """Where a page has a thread of its own in the kernel, its Stop works at once while a cell holds up the main one."""
     client = nb.client.kc
     if not nb.value("getattr(get_ipython().kernel, '_supports_kernel_subshells', False)"):
-        pytest.skip("this kernel has no subshells")
+        unable("this kernel has no subshells")
     client.control_channel.send(client.session.msg("create_subshell_request", {}))
     reply = run_sync(client.get_control_msg)(timeout=WITHIN)
     nb.run(

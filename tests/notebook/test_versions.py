@@ -40,9 +40,11 @@ TESTS = (
     "test_panel.py",
 )
 OF_THE_PANEL = "an_answer or failover or stopping or hostile or one_panel or left_behind or session_is_one"
-HERE = f"not local_model and not packages_are_loaded and (not test_panel or {OF_THE_PANEL}) and not partial_answer"
-"""But what needs an SDK or the local model's server, which these environments do not have; of the panel its main parts,
-as all of it takes a minute."""
+ABSENT = ("local_model", "packages_are_loaded", "stopping_while_a_cell_blocks")
+"""What needs an SDK, the local model's server or subshells, which not all of these environments have."""
+
+HERE = f"{' and '.join(f'not {one}' for one in ABSENT)} and (not test_panel or {OF_THE_PANEL}) and not partial_answer"
+"""The rest, and of the panel its main parts, as all of it takes a minute."""
 
 INSTALLING, RUNNING = 300.0, 600.0
 """Seconds; they take 20 and 100."""

