@@ -38,8 +38,9 @@ from nbretry.notebook.panel.adding import AddingForm
 from nbretry.notebook.panel.answer_view import AnswerView
 from nbretry.notebook.panel.cell_view import CellView
 from nbretry.notebook.panel.painting import PanelPainter, Picture
-from nbretry.notebook.panel.parts import button, close_inside, close_looks, make, markup, set_traits
+from nbretry.notebook.panel.parts import close_inside, close_looks, markup
 from nbretry.notebook.panel.picker import PickerView
+from nbretry.notebook.panel.question_view import QuestionView
 from nbretry.notebook.panel.settings_view import SettingsView
 from nbretry.notebook.panel.state import PanelState
 from nbretry.notebook.panel.static_picture import StaticPicture
@@ -70,8 +71,8 @@ _STOPPED = f"■ stopped; what there is of the answer is in {ANSWER_VARIABLE}"
 _STOPPING = "stopping …"
 _NO_WIDGET = "nbretry.panel()"
 _CLOSED = "this panel is closed: nbretry.panel() shows another"
-_QUESTION_SHOWN, _LONGEST_WORD = 60, 2_000
-"""Characters of a question in a tooltip, and of what a run failed with: all of that is told under "What happened"."""
+_LONGEST_WORD = 2_000
+"""Characters of what a run failed with: all of that is told under "What happened"."""
 
 _panels: weakref.WeakKeyDictionary[InteractiveShell, Panel] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
@@ -127,7 +128,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         self._typed_at = 0.0
         self._note = ""
         self._stop_ticking: Callable[[], None] | None = None
-        self._is_filling = self._is_closed = False
+        self._is_closed = False
         self._static = StaticPicture(shell)
         self._static_at = 0.0
         self._build()
@@ -194,7 +195,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             if self.state.may_clear:
                 self.state.clear()
                 self._note = ""
-                self._fill_in()
+                self._in_page(self._question_view.fill_in)
                 self._answer_view.show(Picture())
                 self._answer_view.show_attempts("")
                 self._answer_view.show_failures("")
@@ -273,66 +274,28 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         }
         self._tabs = ipywidgets.Tab([*pages.values()], titles=[*pages], selected_index=0)
         self._tabs.add_class("nbretry-tabs")
-        self._system = make(
-            ipywidgets.Textarea,
-            "nbretry-stacked",
-            description="System prompt",
-            tooltip="what holds for every answer",
-            rows=1,
-        )
-        self._prompt = make(
-            ipywidgets.Textarea,
-            "nbretry-stacked",
-            description="Prompt",
-            placeholder="Why is the sky blue?   {{ name }} stands for what the notebook has there",
-            tooltip="the question, as below %%ask",
-            rows=4,
-        )
-        self._ask_button = button("Ask", "ask the providers in this order", self.ask, "paper-plane", "primary")
-        self._stop_button = button("Stop", "stop, and keep what has come", self.stop, "stop")
-        self._again_button = button("Ask again", "", self.ask_again, "repeat")
-        self._clear_button = button("Clear", "", self.clear, "eraser")
-        self._use_button = button("Use in %%ask", "", self.use_in_ask)
-        self._in_conversation = make(
-            ipywidgets.Checkbox,
-            description="Conversation",
-            indent=False,
-            tooltip="go on with the conversation of %%ask -c",
-        )
-        self._turns = markup("nbretry-quiet", "nbretry-turns")
+        self._question_view = QuestionView(state, lock, self._typed, self, self._cell_view.button)
         self._answer_view = AnswerView()
-        for field in (self._prompt, self._system, self._in_conversation):
-            field.observe(self._typed, "value")
 
     def _parts(self) -> Sequence[Any]:
-        buttons = [self._ask_button, self._stop_button, self._again_button, self._clear_button]
-        beside = [self._in_conversation, self._turns, self._cell_view.button, self._use_button]
         return (
             markup("nbretry-style", html=f"<style>{STYLE}{self._static.style}</style>"),
             self._tabs,
-            self._system,
-            self._prompt,  # with Ask one Tab away
-            make(ipywidgets.HBox, "nbretry-bar", children=[*buttons, *beside]),
+            *self._question_view.parts,
             self._answer_view.widget,
         )
 
     def _controls(self) -> list[Any]:
         """Every widget that a user changes or presses."""
-        views = (self._picker, self._settings, self._adding)
-        buttons = (self._ask_button, self._stop_button, self._again_button, self._clear_button, self._use_button)
-        fields = (self._tabs, self._system, self._prompt, self._in_conversation)
-        return [*(control for view in views for control in view.controls), *fields, *buttons]
+        views = (self._picker, self._settings, self._adding, self._question_view)
+        return [self._tabs, *(control for view in views for control in view.controls)]
 
     # --- what the user does -------------------------------------------------------------------------------------------
 
-    def _typed(self, change: Any) -> None:
-        with self._lock:
-            if self._is_filling:
-                return
-            self.state.prompt, self.state.system = self._prompt.value, self._system.value
-            self.state.in_conversation = self._in_conversation.value
-            self._typed_at = time.monotonic()
-            self._in_page(self._show_question)
+    def _typed(self) -> None:
+        """Something was changed in the question."""
+        self._typed_at = time.monotonic()
+        self._in_page(self._show_question)
 
     def _changed(self) -> None:
         """Something was changed in one of the tabs."""
@@ -341,14 +304,6 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             self.state.follow_settings()
             self._show()
             self._show_standings()
-
-    def _fill_in(self) -> None:
-        """Have the fields show the state."""
-        self._is_filling = True
-        try:
-            self._in_page(lambda: set_traits(self._prompt, value=self.state.prompt))
-        finally:
-            self._is_filling = False
 
     def _follow_page(self, change: Any) -> None:
         """A page shows the panel, or does so no more; see this module's description."""
@@ -376,24 +331,13 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
     def _show_controls(self) -> None:
         for view in (self._picker, self._settings, self._adding):
             view.show()
-        set_traits(self._system, placeholder=_system_placeholder(self.state))
+        self._question_view.show_settings()
         self._show_question()
 
     def _show_question(self) -> None:
         """Have everything show the state that depends on what is typed."""
-        state = self.state
         self._cell_view.show()
-        set_traits(self._ask_button, disabled=not state.may_ask)
-        set_traits(self._stop_button, disabled=not state.may_stop)
-        set_traits(self._again_button, disabled=not state.may_ask_again, tooltip=_again_tooltip(state))
-        cleared = "the prompt and the answer, and the conversation" if state.in_conversation else "prompt and answer"
-        set_traits(self._clear_button, disabled=not state.may_clear, tooltip=f"clear {cleared}")
-        may_be_used = state.may_be_used
-        use = "have %%ask, too, ask these providers in this order where it does not name any"
-        in_use = "%%ask asks these providers already"
-        set_traits(self._use_button, disabled=not may_be_used, tooltip=use if may_be_used else in_use)
-        turns = f"{state.turns} {'turn' if state.turns == 1 else 'turns'} so far"
-        set_traits(self._turns, value=turns if state.in_conversation else "")
+        self._question_view.show()
         self._answer_view.show_note(self._note)
 
     def _show_standings(self) -> None:
@@ -510,18 +454,6 @@ def _in_background(coroutine: Coroutine[Any, Any, None]) -> None:
             task.exception()  # so that it is not told a second time, on the kernel's standard error
 
     spawn(lambda: coroutine, look_at)
-
-
-def _system_placeholder(state: PanelState) -> str:
-    """What holds where no system prompt is typed."""
-    setting = state.session.settings.readable()["system"]
-    return f"{mask(setting.value)}   ({setting.source})" if setting.value else "none"
-
-
-def _again_tooltip(state: PanelState) -> str:
-    question = " ".join(mask(state.question).split())
-    shown = question if len(question) <= _QUESTION_SHOWN else f"{question[: _QUESTION_SHOWN - 1]}…"
-    return f"ask the last question again: {shown}" if shown else "ask the last question again"
 
 
 def _last_word(exception: BaseException | None, answer: Answer) -> str:
