@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from nbretry.attempts import Attempt, AttemptState
+from nbretry.cutting import cut_end
 from nbretry.errors import RetryNoProviderError, RetryProviderError, failure_text
 from nbretry.events import (
     AttemptCancelled,
@@ -395,8 +396,7 @@ class Answer(Recorded):
 
     def __repr__(self) -> str:
         who = f" from {self.provider}" if self.provider else ""
-        text = mask(self.text)
-        text = text if len(text) <= 60 else text[:59] + "…"
+        text = cut_end(mask(self.text), 60)
         return mask(f"<Answer {self.state}{who}, {len(self.attempts)} attempts: {text!r}>")
 
 

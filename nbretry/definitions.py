@@ -20,6 +20,7 @@ from nbretry.converters import (
     to_seconds,
     to_temperature,
 )
+from nbretry.cutting import cut_end
 from nbretry.deadlines import Deadlines
 from nbretry.errors import ConfigError, nearest
 
@@ -197,5 +198,4 @@ def shortened(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, dict | list):
         return "a table" if isinstance(value, dict) else "this list"
-    shown = repr(value)
-    return shown if len(shown) <= 40 else f"{shown[:39]}…"
+    return cut_end(repr(value), 40)

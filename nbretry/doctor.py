@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from nbretry.converters import to_seconds
+from nbretry.cutting import one_line
 from nbretry.deadlines import Deadlines
 from nbretry.diagnosis import Diagnosis, KeyState
 from nbretry.errors import (
@@ -55,7 +56,7 @@ from nbretry.providers.models import is_listed
 from nbretry.providers.presets import PRESETS
 from nbretry.providers.retry_provider import RetryProvider
 from nbretry.providers.services import how_to_set
-from nbretry.providers.translate import one_line, origin
+from nbretry.providers.translate import origin
 from nbretry.providers.wire import UNSENDABLE_KEY, SDKProvider
 from nbretry.redaction import MASK, mask
 from nbretry.session import Session

@@ -21,6 +21,7 @@ from nbretry.converters import (
     to_seconds,
     to_temperature,
 )
+from nbretry.cutting import cut_end
 from nbretry.deadlines import Deadlines
 from nbretry.errors import ConfigError, nearest
 from nbretry.names import is_name, name_refused
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 DEFAULT_CONVERSATION = "main"
+
+_SHOWN = 40
+"""Characters of what was written, in an error."""
 
 
 def _compared(text: str) -> list[str]:
@@ -272,8 +276,9 @@ def parse_magic_line(line: str, cell: str | None = None) -> Asked:
     parsed = _converted(given)
     if cell is not None and cell.strip():
         if rest:
+            shown = cut_end(rest, _SHOWN)
             raise ConfigError(
-                f"{_shorten(rest)!r} is no option: after %%ask stand options only, and the question in the lines below"
+                f"{shown!r} is no option: after %%ask stand options only, and the question in the lines below"
             )
         rest = cell
     _check_together(parsed)
@@ -301,7 +306,7 @@ def _converted(given: Sequence[tuple[Option, str]]) -> argparse.Namespace:
         except argparse.ArgumentTypeError as error:
             raise ConfigError(f"{'/'.join(option.flags)}: {error}") from None
         except ValueError:  # a number of thousands of digits
-            raise ConfigError(f"{'/'.join(option.flags)}: {_shorten(text)!r} is too long") from None
+            raise ConfigError(f"{'/'.join(option.flags)}: {cut_end(text, _SHOWN)!r} is too long") from None
         values[option.dest] = [*(values[option.dest] or []), value] if option.repeats else value
     return argparse.Namespace(**values)
 
@@ -341,7 +346,7 @@ def _split(line: str, in_cell: bool) -> tuple[list[tuple[Option, str]], str]:
         position = word.end()
         if option.convert is None:
             if equals:
-                raise ConfigError(f"{flag} takes no value, and not {_shorten(value)!r}")
+                raise ConfigError(f"{flag} takes no value, and not {cut_end(value, _SHOWN)!r}")
             given.append((option, ""))
             continue
         if not equals:
@@ -362,7 +367,7 @@ def _unquote(flag: str, text: str) -> str:
     if not text or text[0] not in "\"'":
         return text
     if len(text) < 2 or text[-1] != text[0]:
-        raise ConfigError(f"{flag}: the quote in {_shorten(text)} is not closed")
+        raise ConfigError(f"{flag}: the quote in {cut_end(text, _SHOWN)} is not closed")
     return _ESCAPED.sub(lambda found: found[1] or chr(int(found[2], 16)), text[1:-1])
 
 
@@ -377,7 +382,3 @@ def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
     in_one_line = _LINE_END.sub(lambda found: rf"\u{ord(found[0]):04x}", escaped)
     return f"{quote}{in_one_line}{quote}"
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 40 else text[:39] + "…"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Self, cast
 
+from nbretry.cutting import cut_end
 from nbretry.errors import nearest
 from nbretry.redaction import mask
 
@@ -179,5 +180,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    text = mask(repr(value))
-    return text if len(text) <= _SHOWN_VALUE else text[: _SHOWN_VALUE - 1] + "…"
+    return cut_end(mask(repr(value)), _SHOWN_VALUE)

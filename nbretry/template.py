@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from nbretry.cutting import one_line
 from nbretry.errors import ConfigError, describe, nearest
 from nbretry.redaction import mask
 from nbretry.types import Content
@@ -181,7 +182,7 @@ def _piece_at(text: str, start: int, namespace: Mapping[str, Any], code: _Code) 
             return None
     elif before == "\\":
         return _Literal(start - 1, inside_end + 2, text[start : inside_end + 2])
-    shown = _shorten(text[start : inside_end + 2], _LONGEST_SHOWN)
+    shown = one_line(mask(text[start : inside_end + 2]), _LONGEST_SHOWN)
     if parsed is None:
         raise ConfigError(f"{shown} is no Python expression{_why(text[inside_start:inside_end])}; {_RAW_HINT}")
     return _placeholder(start, inside_end + 2, shown, parsed, namespace)
@@ -201,7 +202,7 @@ def _placeholder(
         reason = describe(error)
     else:
         return _Placeholder(start, end, shown, code, names)
-    raise ConfigError(f"{shown} cannot be evaluated: {_shorten(reason, _LONGEST_REASON)}; {_RAW_HINT}")
+    raise ConfigError(f"{shown} cannot be evaluated: {one_line(mask(reason), _LONGEST_REASON)}; {_RAW_HINT}")
 
 
 def _end_of_expression(text: str, start: int) -> int | None:
@@ -299,7 +300,7 @@ def _evaluate(placeholder: _Placeholder, namespace: Mapping[str, Any]) -> Any:
     # Raised out here, so that IPython does not show the one as the other's context.
     if isinstance(failure, NameError) and failure.name in placeholder.names:
         raise _unknown_name(placeholder.shown, failure.name, namespace)
-    raise ConfigError(f"{placeholder.shown} raised {_shorten(describe(failure), _LONGEST_REASON)}")
+    raise ConfigError(f"{placeholder.shown} raised {one_line(mask(describe(failure)), _LONGEST_REASON)}")
 
 
 def _content_of(placeholder: _Placeholder, value: Any) -> Content:
@@ -319,11 +320,6 @@ def _break_after(text: str, end: int) -> str:
     line_end = text.find("\n", end)
     line = text[end:] if line_end < 0 else text[end:line_end]
     return "\n\n" if line.strip() else ""
-
-
-def _shorten(text: str, longest: int) -> str:
-    line = " ".join(mask(text).split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 class _Code:

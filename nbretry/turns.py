@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from nbretry.cutting import one_line
 from nbretry.records import copied, whole_characters
 from nbretry.redaction import mask
 from nbretry.types import Content, Messages
@@ -48,8 +49,7 @@ class Turn:
         ]
 
     def __repr__(self) -> str:
-        question = " ".join(mask(whole_characters(text_of(self.question))).split())
-        question = question if len(question) <= _SHOWN_QUESTION else question[: _SHOWN_QUESTION - 1] + "…"
+        question = one_line(mask(whole_characters(text_of(self.question))), _SHOWN_QUESTION)
         return mask(f"<Turn {self.state} by {whole_characters(self.provider or 'somebody')}: {question!r}>")
 
 

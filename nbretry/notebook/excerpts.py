@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from nbretry.cutting import cut_middle, cut_note
 from nbretry.redaction import mask
-from nbretry.renderers.cutting import cut_middle, cut_note
 
 __all__ = ["LONGEST_EXCERPT", "Excerpt", "cut_middle", "cut_note", "fenced", "plain"]
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nbretry.cutting import one_line
 from nbretry.deadlines import Deadlines
 from nbretry.errors import EmptyResponseError
 from nbretry.events import (
@@ -23,7 +24,6 @@ from nbretry.prices import Price
 from nbretry.providers import bridge
 from nbretry.providers.base import aiterate, is_content, iterate, provider_name, resolve_model
 from nbretry.providers.joining import Continuation, messages_to_continue
-from nbretry.providers.translate import one_line
 from nbretry.providers.watch import Watch, watched
 from nbretry.records import copied, whole_characters
 from nbretry.redaction import remember_secret

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from nbretry.cutting import one_line
 from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -26,20 +28,23 @@ from nbretry.errors import (
     ConfigError,
     NbretryError,
     ProviderError,
+    StreamError,
     describe,
     status_error,
     status_of,
 )
 from nbretry.providers.base import accepts, innermost, provider_name, resolve_model
 from nbretry.providers.bridge import call_in_thread, within
-from nbretry.providers.translate import one_line
 from nbretry.redaction import mask, mask_exception
 from nbretry.types import ProviderType
 
-__all__ = ["is_listed", "list_models", "model_names"]
+__all__ = ["is_listed", "list_models", "model_names", "read_models"]
 
 _MOST_NAMES = 5000
 _LONGEST_NAME = 256
+
+_LARGEST_LIST = 16 * 1024 * 1024
+"""Bytes of a list of models; the longest there are have a tenth of it."""
 
 _PATIENCE = 1.0
 """Seconds more for a provider that looks after the limit by itself, and tells better what did not come."""
@@ -120,6 +125,36 @@ def model_names(listed: Iterable[Any]) -> list[str]:
     # All in one go, as looking for secrets in each takes half a second for so many.
     shown = mask("\n".join(names)).split("\n")
     return [name for name, as_shown in zip(names, shown, strict=False) if name == as_shown]
+
+
+async def read_models(pieces: AsyncIterator[bytes]) -> list[str]:
+    """The names of models in the JSON that an endpoint sends as its list.
+
+    OpenAI and Anthropic put the list under ``data``, others under ``models`` or give it bare.
+
+    Args:
+        pieces: of the body.
+
+    Returns:
+        As `model_names` leaves them.
+
+    Raises:
+        StreamError: the body is too large, or there is no list in it.
+    """
+    body = bytearray()
+    async for piece in pieces:
+        body += piece
+        if len(body) > _LARGEST_LIST:
+            raise StreamError(f"the list of models has more than {_LARGEST_LIST >> 20} MB")
+    try:
+        listed = json.loads(bytes(body))
+    except (ValueError, RecursionError):
+        listed = None
+    if isinstance(listed, dict):
+        listed = listed.get("data", listed.get("models"))
+    if not isinstance(listed, list):
+        raise StreamError("what came is no list of models: is the base URL right?")
+    return model_names(listed)
 
 
 def is_listed(model: str, models: Iterable[str]) -> bool:

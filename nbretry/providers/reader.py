@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from nbretry.cutting import one_line
 from nbretry.errors import APITimeoutError, ProviderError, StreamInterruptedError
 from nbretry.providers.sse import EventDecoder
-from nbretry.providers.translate import one_line
 from nbretry.types import ResponseInfo
 
 __all__ = ["AnswerReader"]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from nbretry.cutting import one_line
 from nbretry.errors import (
     APIConnectionError,
     APIStatusError,
@@ -31,9 +32,8 @@ from nbretry.errors import (
 )
 from nbretry.failures import retry_after_of
 
-__all__ = ["Asked", "error_in_stream", "is_mapped", "is_transport_error", "one_line", "origin", "translate"]
+__all__ = ["Asked", "error_in_stream", "is_mapped", "is_transport_error", "origin", "translate"]
 
-_LONGEST_MESSAGE = 500
 
 _BY_NAME: dict[str, type[ProviderError]] = {
     # Of both SDKs. Those with a status are told apart by it; the class here stands for the whole branch.
@@ -177,12 +177,6 @@ def error_in_stream(error: Any, details: Mapping[str, Any]) -> ProviderError:
         if status is not None:
             return _status_error(status, message, _words(codes), dict(details))
     return StreamInterruptedError(f"the provider broke off with an error: {message}", **details)
-
-
-def one_line(text: str, longest: int = _LONGEST_MESSAGE) -> str:
-    """The text without line breaks, and shortened where it is very long."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def origin(url: str) -> str:

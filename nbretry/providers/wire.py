@@ -11,7 +11,6 @@ import asyncio
 import functools
 import hashlib
 import importlib
-import json
 import math
 import os
 import sys
@@ -23,12 +22,12 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from nbretry.deadlines import Deadlines
-from nbretry.errors import AuthenticationError, NotFoundError, ProviderError, StreamError
+from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry.keys import find_key
 from nbretry.providers.base import BaseProvider, resolve_model
 from nbretry.providers.bridge import call_in_thread
 from nbretry.providers.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
-from nbretry.providers.models import model_names
+from nbretry.providers.models import read_models
 from nbretry.providers.reader import AnswerReader
 from nbretry.providers.services import PRESETS, how_to_set
 from nbretry.providers.translate import Asked, is_transport_error, translate
@@ -45,9 +44,6 @@ _GRACE = 0.5
 
 UNSENDABLE_KEY = "the key has a line break or a letter in it that no key has"
 """What is told of a key that no request's header can hold."""
-
-_LARGEST_LIST = 16 * 1024 * 1024
-"""Bytes of a list of models; the longest there are have a tenth of it."""
 
 _NOT_FOR_THE_ENDPOINT = frozenset(
     ("conversation", "conversation_id", "ignore_stream", "ignored", "provider", "proxy", "return_conversation")
@@ -291,7 +287,7 @@ class SDKProvider(BaseProvider):
                     timeout=self._load().Timeout(timeout, connect=connect_timeout), extra_query=self._query_for_models
                 )
                 async with request as response, aclosing(response.http_response.aiter_bytes()) as pieces:
-                    return _models_in(await _whole(pieces))
+                    return await read_models(pieces)
         except Exception as exception:
             error = translate(exception, Asked(self.name, "", url, timeout, connect_timeout))
             if error is None or error is exception:
@@ -458,37 +454,6 @@ def _first_of(models: Any) -> str:
 
 def _can_be_sent(key: str) -> bool:
     return key.isascii() and key.isprintable()
-
-
-async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
-    """The body of a list of models.
-
-    Raises:
-        StreamError: it is too large.
-    """
-    body = bytearray()
-    async for piece in pieces:
-        body += piece
-        if len(body) > _LARGEST_LIST:
-            raise StreamError(f"the list of models has more than {_LARGEST_LIST >> 20} MB")
-    return bytes(body)
-
-
-def _models_in(body: bytes) -> list[str]:
-    """OpenAI and Anthropic put the list under ``data``, others under ``models`` or give it bare.
-
-    Raises:
-        StreamError: there is no list.
-    """
-    try:
-        listed = json.loads(body)
-    except (ValueError, RecursionError):
-        listed = None
-    if isinstance(listed, dict):
-        listed = listed.get("data", listed.get("models"))
-    if not isinstance(listed, list):
-        raise StreamError("what came is no list of models: is the base URL right?")
-    return model_names(listed)
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:

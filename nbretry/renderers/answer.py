@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nbretry.answer import Answer
+from nbretry.cutting import one_line
 from nbretry.redaction import mask
 from nbretry.renderers.compare import markdown_html
 from nbretry.renderers.reasoning import reasoning_html, reasoning_text
@@ -60,5 +61,4 @@ def _question(answer: Answer) -> str:
     if isinstance(content, list):
         texts = [part.get("text") if isinstance(part, dict) else None for part in content]
         content = " ".join(text for text in texts if isinstance(text, str)) or "[image]"
-    words = " ".join(mask(str(content or "").lstrip()[:_QUESTION_LOOKED_AT]).split())
-    return (words if len(words) <= _QUESTION_SHOWN else f"{words[: _QUESTION_SHOWN - 1]}…") or _NOTHING
+    return one_line(mask(str(content or "").lstrip()[:_QUESTION_LOOKED_AT]), _QUESTION_SHOWN) or _NOTHING

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from html import escape
 
 from nbretry.answer import Answer, Attempt
+from nbretry.cutting import cut_end, cut_middle
 from nbretry.errors import describe
 from nbretry.redaction import mask
 from nbretry.renderers.console import printable
-from nbretry.renderers.cutting import cut_middle
 from nbretry.renderers.report import AS_WRITTEN, SIGNS, measures, outcome, seconds
 from nbretry.renderers.timeline import COLOURS, Span, bar_html, last_moment, sample_html, spans_of
 from nbretry.renderers.tracebacks import has_traceback, traceback_text
@@ -340,8 +340,7 @@ def _line(text: object) -> str:
 def _line_of_masked(text: str) -> str:
     # A line is made anew with each repaint, however long a message is. Masked once more, as what is taken out may have
     # stood between the parts of a secret.
-    line = mask(" ".join(_as_it_reads(text[:_LOOKED_AT]).split()))
-    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
+    return cut_end(mask(" ".join(_as_it_reads(text[:_LOOKED_AT]).split())), _LONGEST_LINE)
 
 
 def _as_it_reads(text: str) -> str:

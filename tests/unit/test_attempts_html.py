@@ -17,6 +17,7 @@ from page import Page
 from virtual_time import LoopClock, Timed, run_virtually
 
 from nbretry.answer import Answer, fold
+from nbretry.cutting import cut_middle
 from nbretry.errors import (
     APIConnectionError,
     RateLimitError,
@@ -48,7 +49,6 @@ from nbretry.renderers.attempts import (
     changes_with_time,
     failures_html,
 )
-from nbretry.renderers.cutting import cut_middle
 from nbretry.renderers.tracebacks import has_traceback, traceback_text
 from nbretry.types import Reasoning, Status
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from nbretry.cutting import one_line
 from nbretry.definitions import ProviderTable
 from nbretry.errors import ConfigError
 from nbretry.keys import find_key
@@ -114,8 +115,7 @@ def _line_html(sign: str, html: str) -> str:
 
 
 def _safe_line(text: str) -> str:
-    line = " ".join(mask(text).split())
-    return escape(line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…")
+    return escape(one_line(mask(text), _LONGEST_LINE))
 
 
 def _safe(text: str) -> str:

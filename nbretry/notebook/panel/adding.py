@@ -17,7 +17,7 @@ import ipywidgets
 from nbretry.definitions import ProviderTable
 from nbretry.errors import ConfigError
 from nbretry.notebook.panel.added import added_html, keep_html, mistake_html, offered_html, words_on
-from nbretry.notebook.panel.parts import HIDDEN, button, make, markup, set_class, set_traits
+from nbretry.notebook.panel.parts import button, make, markup, set_class, set_traits, show_html
 from nbretry.notebook.panel.state import PanelState
 from nbretry.notebook.panel.typed_keys import Meant, remember_typed_key
 from nbretry.providers.presets import PRESETS, provider_from_table
@@ -150,10 +150,10 @@ class AddingForm:
                 set_class(row, "nbretry-adding-wrong", key == self._wrong)
             session, name, added = self._state.session, self._last_known, self._last_added
             offered = offered_html(session, name) if name else ""
-            _say(self._known_said, mistake_html(self._known_mistake) if self._known_mistake else offered)
+            show_html(self._known_said, mistake_html(self._known_mistake) if self._known_mistake else offered)
             told = added_html(session, added.table, is_again=added.is_again) if added else ""
-            _say(self._said, mistake_html(self._mistake) if self._mistake else told)
-            _say(self._keep, keep_html(added.table) if added else "")
+            show_html(self._said, mistake_html(self._mistake) if self._mistake else told)
+            show_html(self._keep, keep_html(added.table) if added else "")
 
     # --- building -----------------------------------------------------------------------------------------------------
 
@@ -338,8 +338,3 @@ def _bar(pressed: Any, said: Any) -> Any:
 
 def _help(words: str) -> Any:
     return markup("nbretry-adding-help", html=escape(words))
-
-
-def _say(widget: Any, html: str) -> None:
-    set_traits(widget, value=html)
-    set_class(widget, HIDDEN, not html)

@@ -7,7 +7,7 @@ from html import escape
 import ipywidgets
 
 from nbretry.notebook.panel.painting import Picture
-from nbretry.notebook.panel.parts import HIDDEN, make, markup, set_class, set_traits
+from nbretry.notebook.panel.parts import make, markup, show_html
 from nbretry.redaction import mask
 
 __all__ = ["AnswerView"]
@@ -32,25 +32,19 @@ class AnswerView:
 
     def show(self, picture: Picture) -> None:
         """Show this in place of what was there before."""
-        _fill(self.reasoning, picture.reasoning)
-        _fill(self.text, picture.text)
-        _fill(self.report, picture.report)
+        show_html(self.reasoning, picture.reasoning)
+        show_html(self.text, picture.text)
+        show_html(self.report, picture.report)
         self.show_note(picture.note)
 
     def show_attempts(self, html: str) -> None:
         """Show this safe HTML as the lines of all attempts, and leave the rest as it is."""
-        _fill(self.attempts, html)
+        show_html(self.attempts, html)
 
     def show_failures(self, html: str) -> None:
         """Show this safe HTML as what failed, and leave the rest as it is."""
-        _fill(self.failures, html)
+        show_html(self.failures, html)
 
     def show_note(self, note: str) -> None:
         """Show this line of text, and leave the rest as it is."""
-        _fill(self.note, escape(mask(note)))
-
-
-def _fill(widget: ipywidgets.HTML, html: str) -> None:
-    """Show HTML; where there is none the widget takes no room."""
-    set_traits(widget, value=html)
-    set_class(widget, HIDDEN, not html)
+        show_html(self.note, escape(mask(note)))

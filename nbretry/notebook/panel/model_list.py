@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import ipywidgets
 
 from nbretry.clock import Clock
+from nbretry.cutting import one_line
 from nbretry.errors import ConfigError, describe
 from nbretry.notebook.panel.parts import HIDDEN, button, make, markup, set_class, set_traits
 from nbretry.providers.base import NamedProvider
@@ -144,7 +145,7 @@ class ModelList:
         try:
             provider = self._find()
         except ConfigError as error:
-            self._fetching, self._problem = None, _one_line(str(error))
+            self._fetching, self._problem = None, one_line(mask(str(error)), _LONGEST_PROBLEM)
             return
         found = self._found
         is_under_way = self._fetching is not None and self._fetching.provider is provider
@@ -168,7 +169,7 @@ class ModelList:
                 if self._fetching is fetch:
                     self._fetching = None
                     if names is None:
-                        self._problem = _one_line(problem)
+                        self._problem = one_line(mask(problem), _LONGEST_PROBLEM)
                     else:
                         self._found = _Found(tuple(names), self._clock.monotonic(), fetch.provider)
                     self._panel.changed()
@@ -294,8 +295,3 @@ class _Parts:
 
 def _models(count: int) -> str:
     return f"{count:,} {'model' if count == 1 else 'models'}"
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(mask(text).split())
-    return line if len(line) <= _LONGEST_PROBLEM else f"{line[: _LONGEST_PROBLEM - 1]}…"

@@ -9,7 +9,18 @@ import ipywidgets
 
 from nbretry.records import whole_characters
 
-__all__ = ["HIDDEN", "button", "close_inside", "close_looks", "inside", "make", "markup", "set_class", "set_traits"]
+__all__ = [
+    "HIDDEN",
+    "button",
+    "close_inside",
+    "close_looks",
+    "inside",
+    "make",
+    "markup",
+    "set_class",
+    "set_traits",
+    "show_html",
+]
 
 HIDDEN = "nbretry-hidden"
 """Class of what is not to be seen and takes no room."""
@@ -60,6 +71,12 @@ def set_class(widget: Any, name: str, on: bool) -> None:
         widget.add_class(name)
     else:
         widget.remove_class(name)
+
+
+def show_html(widget: Any, html: str) -> None:
+    """Show safe HTML; where there is none the widget takes no room."""
+    set_traits(widget, value=html)
+    set_class(widget, HIDDEN, not html)
 
 
 def inside(widget: Any) -> Iterator[Any]:

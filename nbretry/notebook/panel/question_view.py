@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import ipywidgets
 
+from nbretry.cutting import one_line
 from nbretry.notebook.panel.parts import button, make, markup, set_traits
 from nbretry.notebook.panel.state import PanelState
 from nbretry.redaction import mask
@@ -135,6 +136,5 @@ class QuestionView:
 
 
 def _again_tooltip(state: PanelState) -> str:
-    question = " ".join(mask(state.question).split())
-    shown = question if len(question) <= _QUESTION_SHOWN else f"{question[: _QUESTION_SHOWN - 1]}…"
+    shown = one_line(mask(state.question), _QUESTION_SHOWN)
     return f"ask the last question again: {shown}" if shown else "ask the last question again"

@@ -18,9 +18,10 @@ from typing import Any, get_args
 
 import ipywidgets
 
+from nbretry.cutting import cut_end
 from nbretry.definitions import SETTINGS, Definition, Setting, text_of
 from nbretry.errors import ConfigError
-from nbretry.notebook.panel.parts import HIDDEN, button, make, markup, set_class, set_traits
+from nbretry.notebook.panel.parts import button, make, markup, set_class, set_traits, show_html
 from nbretry.notebook.panel.typed_keys import remember_typed_key
 from nbretry.policy import OnBreak
 from nbretry.redaction import mask
@@ -154,8 +155,7 @@ class SettingsView:
             for row in self._rows:
                 row.show(self._session.changed_here(settings[row.key]))
             errors = self._session.settings.errors()
-            set_traits(self._errors, value=_errors_html(errors))
-            set_class(self._errors, HIDDEN, not errors)
+            show_html(self._errors, _errors_html(errors))
 
 
 class _SettingRow:
@@ -200,8 +200,7 @@ class _SettingRow:
             self._fill(_written(setting))
         self._shown = (setting, self._refused, self._text)
         why = "" if self._refused is None else self._refused.why
-        set_traits(self._wrong, value=f'<span role="alert">✗ {escape(why)}</span>' if why else "")
-        set_class(self._wrong, HIDDEN, not why)
+        show_html(self._wrong, f'<span role="alert">✗ {escape(why)}</span>' if why else "")
         set_traits(self._words, value=_words_html(setting))
         is_set = setting.source == IN_SESSION
         set_traits(self._undo, disabled=not is_set)
@@ -232,7 +231,7 @@ class _SettingRow:
             return ""
         else:
             try:
-                self._session.settings.set(self.key, _shortened(typed.strip()))
+                self._session.settings.set(self.key, cut_end(typed.strip(), _LONGEST))
             except ConfigError as error:
                 self._refuse(str(error))
         return typed
@@ -261,10 +260,6 @@ def _default_first(definition: Definition) -> list[str]:
 
 def _name(definition: Definition) -> str:
     return definition.name.replace("_", " ").capitalize()
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _default(definition: Definition) -> str:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 
 from nbretry.answer import Answer
+from nbretry.cutting import cut_middle
 from nbretry.doctor import names_in
 from nbretry.errors import ConfigError, NbretryError, describe, message_of
 from nbretry.notebook.answers import ANSWER_VARIABLE, keep_late_in_shell, show_in
@@ -47,7 +48,6 @@ from nbretry.notebook.panel.static_picture import StaticPicture
 from nbretry.notebook.panel.style import STYLE
 from nbretry.notebook.preparing import prepare
 from nbretry.redaction import mask
-from nbretry.renderers.cutting import cut_middle
 from nbretry.running import Paint
 from nbretry.session import default_session
 

@@ -1,8 +1,10 @@
-"""Long texts with so much of their middle cut that they fit, and a visible note in its place."""
+"""Long texts cut so that they fit, and that they were cut is to be seen."""
 
 from __future__ import annotations
 
-__all__ = ["cut_middle", "cut_note"]
+__all__ = ["cut_end", "cut_middle", "cut_note", "one_line"]
+
+_LONGEST_LINE = 500
 
 
 def cut_note(count: int) -> str:
@@ -22,3 +24,13 @@ def cut_middle(text: str, limit: int) -> str:
     kept = max(0, limit - len(cut_note(len(text))) - 2)
     head, tail = text[: kept - kept // 2], text[len(text) - kept // 2 :]
     return "\n".join(part for part in (head, cut_note(len(text) - kept), tail) if part)
+
+
+def cut_end(text: str, longest: int) -> str:
+    """A text of at most so many characters, the last of them an ellipsis where more is missing."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def one_line(text: str, longest: int = _LONGEST_LINE) -> str:
+    """The text without line breaks, and shortened where it is very long."""
+    return cut_end(" ".join(text.split()), longest)
