@@ -1,8 +1,9 @@
 # make demo   set everything up and watch a real model answer after two providers have failed
 # make test   set everything up and run every test
-# make lab    the same notebook in JupyterLab
+# make lab    the tutorials in JupyterLab
 # make check  lint, types, layers, format
 # make bench  what a run costs for each chunk, and what loading costs
+# make tutorials  run the tutorials and save them with their outputs
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,16 +12,21 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-color
 CONSTRAINTS := .ci/constraints.txt
 NOTEBOOK := notebooks/01-quickstart.ipynb
 OUTPUT := build/01-quickstart.ipynb
+TUTORIALS := $(wildcard notebooks/*.ipynb)
 
-.PHONY: demo test lab check format bench clean
+.PHONY: demo test lab tutorials check format bench clean
 
 demo: $(VENV)/.lab
 	@$(BIN)/nbretry pull
 	@$(BIN)/nbretry demo $(NOTEBOOK) --output $(OUTPUT)
 
-lab: $(VENV)/.lab
+lab: $(VENV)/.tutorials
 	@$(BIN)/nbretry pull
 	$(BIN)/jupyter lab $(NOTEBOOK)
+
+tutorials: $(VENV)/.tutorials
+	@$(BIN)/nbretry pull
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(TUTORIALS)
 
 test: $(VENV)/.test
 	@$(BIN)/nbretry pull
@@ -50,7 +56,11 @@ $(VENV)/.lab: $(VENV)/.pip pyproject.toml $(CONSTRAINTS)
 	@$(PIP) install -c $(CONSTRAINTS) -e ".[local]" --group lab
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.lab pyproject.toml $(CONSTRAINTS)
+$(VENV)/.tutorials: $(VENV)/.lab pyproject.toml $(CONSTRAINTS)
+	@$(PIP) install -c $(CONSTRAINTS) --group tutorials
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.tutorials pyproject.toml $(CONSTRAINTS)
 	@$(PIP) install -c $(CONSTRAINTS) -e ".[all]" --group test
 	@touch $@
 

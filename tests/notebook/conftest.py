@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kernel import Kernel, kernel
+from tutorial import Executed, run
 
 PROVIDERS = Path(__file__).with_name("kernel_cell.py").read_text(encoding="utf-8")
 
@@ -28,3 +29,9 @@ def nb(shared_kernel: Kernel) -> Kernel:
 def providers() -> str:
     """A cell that registers the providers, for a test with a kernel of its own."""
     return PROVIDERS
+
+
+@pytest.fixture(scope="class")
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    """The notebook of a class of `tutorial.Tutorial`, run once for all its tests."""
+    return run(request.cls.stem, tmp_path_factory.mktemp(request.cls.stem))
