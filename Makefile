@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-color
 CONSTRAINTS := .ci/constraints.txt
+WORKERS ?= 2
 NOTEBOOK := notebooks/01-quickstart.ipynb
 OUTPUT := build/01-quickstart.ipynb
 TUTORIALS := $(wildcard notebooks/*.ipynb)
@@ -19,6 +20,7 @@ TUTORIALS := $(wildcard notebooks/*.ipynb)
 demo: $(VENV)/.lab
 	@$(BIN)/nbretry pull
 	@$(BIN)/nbretry demo $(NOTEBOOK) --output $(OUTPUT)
+	@cp -R notebooks/images build/
 
 lab: $(VENV)/.tutorials
 	@$(BIN)/nbretry pull
@@ -26,16 +28,18 @@ lab: $(VENV)/.tutorials
 
 tutorials: $(VENV)/.tutorials
 	@$(BIN)/nbretry pull
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(TUTORIALS)
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+		--ExecutePreprocessor.store_widget_state=False $(TUTORIALS)
 
 test: $(VENV)/.test
 	@$(BIN)/nbretry pull
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 format: $(VENV)/.check

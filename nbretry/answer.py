@@ -47,6 +47,13 @@ class Answer(Recorded):
 
     An `Answer()` of which no event is known yet is empty and ``pending``. Two are equal that say the same. It can be
     pickled, and goes through JSON and back by `to_dict` and `from_dict`.
+
+    >>> import asyncio
+    >>> from nbretry.testing import simulate
+    >>> busy, good = simulate("503", name="busy"), simulate("'Hello' ' world'", name="good")
+    >>> answer = asyncio.run(RetryProvider([busy, good], shuffle=False).answer("", "Anybody there?"))
+    >>> answer.text, answer.provider, answer.exceptions
+    ('Hello world', 'good', {'busy': ServerError('the script says 503')})
     """
 
     __slots__ = ("_facts", "_fragments", "_length", "_text")
@@ -66,7 +73,12 @@ class Answer(Recorded):
 
     @property
     def code(self) -> str:
-        """The code in the answer, without the fences around it; empty where there is none."""
+        r"""The code in the answer, without the fences around it; empty where there is none.
+
+        >>> from nbretry.events import TextDelta
+        >>> Answer().apply(TextDelta(1, "```python\nprint(1)\n```")).code
+        'print(1)'
+        """
         from nbretry.extract import code_of
 
         return code_of(self.text)
@@ -76,6 +88,11 @@ class Answer(Recorded):
 
         Raises:
             AnswerFormatError: there is none, or it is broken; a `ValueError` whose message is one line.
+
+        Example:
+            >>> from nbretry.events import TextDelta
+            >>> Answer().apply(TextDelta(1, '{"sum": 42}')).json()["sum"]
+            42
         """
         from nbretry.extract import json_of
 
@@ -83,7 +100,13 @@ class Answer(Recorded):
 
     @property
     def messages(self) -> Messages:
-        """What was sent, and the answer's text as the last message: a conversation can go on from it. New each time."""
+        """What was sent, and the answer's text as the last message: a conversation can go on from it. New each time.
+
+        >>> from nbretry.events import TextDelta
+        >>> answer = Answer().apply(TextDelta(1, "Hello."))
+        >>> [*answer.messages, {"role": "user", "content": "Who are you?"}]
+        [{'role': 'assistant', 'content': 'Hello.'}, {'role': 'user', 'content': 'Who are you?'}]
+        """
         messages: Messages = [copied(message) for message in self._facts.messages]
         if self.text:
             messages.append({"role": "assistant", "content": self.text})
@@ -185,7 +208,12 @@ class Answer(Recorded):
         return self._facts.ended
 
     def apply(self, event: Event) -> Answer:
-        """The answer after this event."""
+        """The answer after this event.
+
+        >>> from nbretry.events import TextDelta
+        >>> Answer().apply(TextDelta(1, "Hello ")).apply(TextDelta(1, "world")).text
+        'Hello world'
+        """
         new = Answer.__new__(Answer)
         if type(event) is TextDelta:
             length = self._length
@@ -371,6 +399,12 @@ class Answer(Recorded):
 
         Raises:
             ValueError: it is no such record; the message is one line that says what does not fit.
+
+        Example:
+            >>> import json
+            >>> answer = Answer()
+            >>> Answer.from_dict(json.loads(json.dumps(answer.to_dict()))) == answer
+            True
         """
         answer = cls()
         answer._facts, text = Facts.from_dict(record)

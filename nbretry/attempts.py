@@ -45,6 +45,16 @@ class Attempt(Recorded):
         contributed: whether the answer has text of this attempt although it failed: another one went on from it.
         price: US dollars for a million tokens of the prompt and of the answer; None where it is not known.
         prompt_tokens: an estimate of the tokens of the messages.
+
+    Example:
+        >>> import asyncio
+        >>> from nbretry.testing import simulate
+        >>> busy, good = simulate("503", name="busy"), simulate(name="good")
+        >>> answer = asyncio.run(RetryProvider([busy, good], shuffle=False).answer("", "Anybody there?"))
+        >>> for attempt in answer.attempts:
+        ...     print(attempt.provider, attempt.state, attempt.error)
+        busy failed ServerError: the script says 503
+        good answered None
     """
 
     number: int

@@ -70,10 +70,11 @@ def _list(providers: Sequence[ProviderType | str] | None) -> str | None:
     """Providers as they stand after ``-p``."""
     if providers is None:
         return None
-    written = providers.split(",") if isinstance(providers, str) else providers
-    for one in written:
+    written: list[str] = []
+    for one in providers.split(",") if isinstance(providers, str) else providers:
         if not isinstance(one, str):
             raise ConfigError(f"a cell has no word for the object {provider_name(one)!r}: register it under a name")
+        written.append(one)
     text = ",".join(written)
     try:
         names = to_providers(text)

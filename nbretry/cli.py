@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nbretry import __version__
 from nbretry.errors import ConfigError, NbretryError, RetryProviderError, describe
 from nbretry.options import OPTIONS, add_options, question_of
 from nbretry.renderers.compare import ComparisonConsole, headings
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     from nbretry.doctor import add_arguments
 
     parser = argparse.ArgumentParser(prog="nbretry", description="Ask language models, with fallback over providers.")
+    parser.add_argument("--version", action="version", version=f"nbretry {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     ask = commands.add_parser(

@@ -9,7 +9,7 @@ from nbretry.errors import ConfigError
 from nbretry.names import split_name
 from nbretry.policy import OnBreak
 from nbretry.providers.hedging import check_hedge_after
-from nbretry.types import Format
+from nbretry.types import Format, Painting
 
 __all__ = [
     "to_context",
@@ -18,6 +18,7 @@ __all__ = [
     "to_hedge_after",
     "to_max_tokens",
     "to_on_break",
+    "to_painting",
     "to_providers",
     "to_retries",
     "to_rounds",
@@ -88,6 +89,13 @@ def to_on_break(text: str) -> str:
     """One of `nbretry.policy.OnBreak`."""
     if text not in get_args(OnBreak):
         raise ArgumentTypeError(f"{text!r} is none of {', '.join(get_args(OnBreak))}")
+    return text
+
+
+def to_painting(text: str) -> str:
+    """One of `nbretry.types.Painting`."""
+    if text not in get_args(Painting):
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(get_args(Painting))}")
     return text
 
 

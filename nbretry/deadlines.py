@@ -32,6 +32,15 @@ class Deadlines:
 
     Raises:
         ConfigError: a limit is not a number of seconds above 0.
+
+    Example:
+        >>> import asyncio
+        >>> from nbretry.testing import simulate
+        >>> hurried = RetryProvider([simulate("hang", name="slow")], deadlines=Deadlines(first_content=0.1))
+        >>> asyncio.run(hurried.answer("", "Anybody there?"))
+        Traceback (most recent call last):
+        nbretry.errors.RetryProviderError: the provider failed:
+        slow: APITimeoutError: no content came within 0.1 s
     """
 
     connect: float | None = None
@@ -54,7 +63,11 @@ class Deadlines:
         return any(getattr(self, field.name) is not None for field in fields(self))
 
     def or_else(self, defaults: Deadlines | None) -> Deadlines:
-        """These limits, and where there is none, that of the defaults."""
+        """These limits, and where there is none, that of the defaults.
+
+        >>> Deadlines(first_content=300).or_else(Deadlines(connect=10, first_content=20))
+        Deadlines(connect=10, first_content=300, idle=None, total=None)
+        """
         if defaults is None:
             return self
         names = [field.name for field in fields(self)]

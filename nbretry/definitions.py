@@ -14,6 +14,7 @@ from nbretry.converters import (
     to_hedge_after,
     to_max_tokens,
     to_on_break,
+    to_painting,
     to_providers,
     to_retries,
     to_rounds,
@@ -123,6 +124,13 @@ SETTINGS: Mapping[str, Definition] = {
         ),
         Definition("format", to_format, "word", "markdown", "Answers as markdown, text, code, json or html."),
         Definition("context", to_context, "cells", 0, "How many of the cells above go with a question."),
+        Definition(
+            "paint",
+            to_painting,
+            "word",
+            "live",
+            "A cell shows its answer live, while it comes, or once, when it has ended: as nbval needs it.",
+        ),
     )
 }
 """Every setting by its key."""

@@ -21,10 +21,18 @@ class _Narrator:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._painted: dict[str, str] = {}
+        self._headings: list[str] = []
         self._in_line = False
+
+    def text(self, source: str) -> None:
+        """A cell of text has its turn: its headings are told with the code under them."""
+        self._headings += [line for line in source.splitlines() if line.startswith("#")]
 
     def cell(self, source: str) -> None:
         """A code cell begins."""
+        for heading in self._headings:
+            self._line(f"\n{heading}")
+        self._headings.clear()
         self._painted.clear()
         self._line("")
         for line in source.splitlines():
@@ -98,6 +106,8 @@ def run_demo(notebook: Path, output: Path) -> int:
         async def async_execute_cell(self, cell: Any, cell_index: int, *args: Any, **kwargs: Any) -> Any:
             if cell.cell_type == "code":
                 narrator.cell(cell.source)
+            elif cell.cell_type == "markdown":
+                narrator.text(cell.source)
             return await super().async_execute_cell(cell, cell_index, *args, **kwargs)
 
         def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:

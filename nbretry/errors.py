@@ -73,7 +73,11 @@ __all__ = [
 
 
 class NbretryError(Exception):
-    """Base of every error that nbretry raises by itself. Secrets in its text are masked."""
+    """Base of every error that nbretry raises by itself. Secrets in its text are masked.
+
+    >>> NbretryError("wrong key: sk-" + "7" * 20)
+    NbretryError('wrong key: [secret]')
+    """
 
     def __init__(self, message: str = "") -> None:
         super().__init__(mask(message))
@@ -101,6 +105,16 @@ class RetryProviderError(_ShortTraceback):
         exceptions: the last exception of each provider by its name.
         answer: what the run had come to, with the partial text where the run was followed to its end by `answer`, the
             magic or the command line; None where no run was made.
+
+    Example:
+        >>> from nbretry.providers import RetryProvider
+        >>> from nbretry.testing import simulate
+        >>> retry_provider = RetryProvider([simulate("503", name="groq"), simulate("401", name="xai")], shuffle=False)
+        >>> try:
+        ...     print(*retry_provider.create_completion("", [{"role": "user", "content": "Why?"}]))
+        ... except RetryProviderError as error:
+        ...     print(list(error.exceptions))
+        ['groq', 'xai']
     """
 
     def __init__(
@@ -118,11 +132,23 @@ class RetryProviderError(_ShortTraceback):
 
 
 class RetryNoProviderError(_ShortTraceback):
-    """There was nobody to ask: no provider was given, or all were ignored or cannot stream."""
+    """There was nobody to ask: no provider was given, or all were ignored or cannot stream.
+
+    >>> from nbretry.providers import RetryProvider
+    >>> next(RetryProvider([]).create_completion("", [{"role": "user", "content": "Why?"}]))
+    Traceback (most recent call last):
+    nbretry.errors.RetryNoProviderError: there was no provider to ask
+    """
 
 
 class ConfigError(_ShortTraceback):
-    """A setting, a name or an option is wrong; the message is one line that says what would be right."""
+    """A setting, a name or an option is wrong; the message is one line that says what would be right.
+
+    >>> from nbretry import RetryPolicy
+    >>> RetryPolicy(on_break="restat")
+    Traceback (most recent call last):
+    nbretry.errors.ConfigError: on_break is 'restat', and should be one of raise, restart, continue
+    """
 
 
 class AnswerFormatError(_ShortTraceback, ValueError):
@@ -130,6 +156,14 @@ class AnswerFormatError(_ShortTraceback, ValueError):
 
     Attributes:
         answer: the last answer, where several were asked for; else None.
+
+    Example:
+        >>> from nbretry import Answer
+        >>> try:
+        ...     Answer().json()
+        ... except AnswerFormatError as error:
+        ...     print(error)
+        the answer is no JSON: ...
     """
 
     def __init__(self, message: str = "", *, answer: Answer | None = None) -> None:
@@ -147,6 +181,11 @@ class ProviderError(NbretryError):
         retry_after: seconds after which the provider said it can be asked again.
         status_code: HTTP status, if there was one.
         request_id: the provider's own identifier of the request.
+
+    Example:
+        >>> error = ProviderError("the model is being loaded", provider="lab", retry_after=20.0)
+        >>> error.provider, error.retry_after, error.status_code
+        ('lab', 20.0, None)
     """
 
     def __init__(
@@ -168,71 +207,139 @@ class ProviderError(NbretryError):
 
 
 class APIConnectionError(ProviderError):
-    """The provider could not be reached, or the connection was lost before it answered."""
+    """The provider could not be reached, or the connection was lost before it answered.
+
+    >>> APIConnectionError("nobody listens at port 11434", provider="ollama").provider
+    'ollama'
+    """
 
 
 class APITimeoutError(APIConnectionError):
-    """The provider did not answer in time."""
+    """The provider did not answer in time.
+
+    >>> isinstance(APITimeoutError("no content came within 20 s"), APIConnectionError)
+    True
+    """
 
 
 class APIStatusError(ProviderError):
-    """The provider answered with an HTTP status of 400 or more that has no class of its own."""
+    """The provider answered with an HTTP status of 400 or more that has no class of its own.
+
+    >>> APIStatusError("it is a teapot", status_code=418).status_code
+    418
+    """
 
 
 class BadRequestError(APIStatusError):
-    """400 or 422: the request itself is wrong, and would be so for every provider."""
+    """400 or 422: the request itself is wrong, and would be so for every provider.
+
+    >>> BadRequestError("'messages' must not be empty", status_code=400).status_code
+    400
+    """
 
 
 class ContextLengthError(BadRequestError):
-    """The prompt is longer than this model takes; another model may take it."""
+    """The prompt is longer than this model takes; another model may take it.
+
+    >>> ContextLengthError("8,000 tokens are too many", model="small-8k").model
+    'small-8k'
+    """
 
 
 class ImageInputError(BadRequestError):
-    """The prompt has an image, and this model takes none; another model may take it."""
+    """The prompt has an image, and this model takes none; another model may take it.
+
+    >>> ImageInputError("it takes no images", provider="local").provider
+    'local'
+    """
 
 
 class AuthenticationError(APIStatusError):
-    """401: the key is missing or wrong."""
+    """401: the key is missing or wrong.
+
+    >>> AuthenticationError("no such key", provider="groq", status_code=401).status_code
+    401
+    """
 
 
 class PermissionDeniedError(APIStatusError):
-    """402 or 403: the key may not do this, or there is no credit left."""
+    """402 or 403: the key may not do this, or there is no credit left.
+
+    >>> PermissionDeniedError("no credit left", status_code=402).status_code
+    402
+    """
 
 
 class NotFoundError(APIStatusError):
-    """404: the endpoint has no such model or path."""
+    """404: the endpoint has no such model or path.
+
+    >>> NotFoundError("no such model", model="gpt-9", status_code=404).model
+    'gpt-9'
+    """
 
 
 class RateLimitError(APIStatusError):
-    """429: asked too often; ``retry_after`` has the seconds to wait where the provider said so."""
+    """429: asked too often; ``retry_after`` has the seconds to wait where the provider said so.
+
+    >>> RateLimitError("slow down", status_code=429, retry_after=2.0).retry_after
+    2.0
+    """
 
 
 class ServerError(APIStatusError):
-    """5xx: the provider has a problem of its own."""
+    """5xx: the provider has a problem of its own.
+
+    >>> ServerError("overloaded", request_id="req-7", status_code=503).request_id
+    'req-7'
+    """
 
 
 class StreamError(ProviderError):
-    """An answer came that is not whole."""
+    """An answer came that is not whole.
+
+    >>> isinstance(EmptyResponseError("nothing came"), StreamError)
+    True
+    """
 
 
 class StreamInterruptedError(StreamError):
-    """The stream broke off: the connection was lost, or it ended without saying that it was at its end."""
+    """The stream broke off: the connection was lost, or it ended without saying that it was at its end.
+
+    >>> StreamInterruptedError("the connection was lost after 12 words")
+    StreamInterruptedError('the connection was lost after 12 words')
+    """
 
 
 class EmptyResponseError(StreamError):
-    """The provider ended its answer without any content."""
+    """The provider ended its answer without any content.
+
+    >>> EmptyResponseError("the answer has no text", model="small-8k").model
+    'small-8k'
+    """
 
 
 class NotAskedError(ProviderError):
-    """The provider was passed over, and nothing was sent to it."""
+    """The provider was passed over, and nothing was sent to it.
+
+    >>> isinstance(RestingError("it rests 12 s more"), NotAskedError)
+    True
+    """
 
 
 class RestingError(NotAskedError):
-    """The provider rests after failures; it is asked again later, or at once after `RetryProvider.reset_health`."""
+    """The provider rests after failures; it is asked again later, or at once after `RetryProvider.reset_health`.
+
+    >>> RestingError("it rests 12 s more", provider="groq", retry_after=12.0).retry_after
+    12.0
+    """
 
 
 class CostLimitError(NotAskedError):
-    """The request would have cost more than ``max_cost`` leaves."""
+    """The request would have cost more than ``max_cost`` leaves.
+
+    >>> CostLimitError("it would cost $0.03, and $0.01 is left", provider="openai").provider
+    'openai'
+    """
 
 
 class RecordedError(NbretryError):
@@ -243,6 +350,10 @@ class RecordedError(NbretryError):
         message: its text.
         status_code: HTTP status, if there was one.
         retry_after: seconds, if the provider gave them.
+
+    Example:
+        >>> RecordedError("RateLimitError", "slow down", status_code=429).type_name
+        'RateLimitError'
     """
 
     def __init__(

@@ -53,6 +53,11 @@ class RunStarted:
         model: the model asked for; empty for each provider's own default.
         request_sha256: hash of model and messages, by which a record can be matched to its question.
         messages: the conversation that was sent; empty in records of before it was kept.
+
+    Example:
+        >>> event = RunStarted(1_767_225_600.0, ("groq", "local"), model="", request_sha256="5df6e0e2")
+        >>> " → ".join(event.providers)
+        'groq → local'
     """
 
     started_at: float
@@ -69,6 +74,11 @@ class AttemptStarted:
     Attributes:
         prompt_tokens: an estimate of the tokens of the messages; None where nobody counts.
         price: US dollars for a million tokens of the prompt and of the answer; None where it is not known.
+
+    Example:
+        >>> event = AttemptStarted(1, "groq", "gpt-oss-120b", at=0.0)
+        >>> f"{event.at:.2f} s: asking {event.provider} for {event.model}"
+        '0.00 s: asking groq for gpt-oss-120b'
     """
 
     attempt: int
@@ -85,6 +95,11 @@ class AttemptSkipped:
 
     Attributes:
         exception: why: a `NotAskedError`.
+
+    Example:
+        >>> event = AttemptSkipped(1, "groq", "", RuntimeError("it rests 12 s more"), at=0.0)
+        >>> f"{event.provider} was skipped: {event.exception}"
+        'groq was skipped: it rests 12 s more'
     """
 
     attempt: int
@@ -100,6 +115,10 @@ class AttemptCancelled:
 
     Attributes:
         reason: in a few words.
+
+    Example:
+        >>> AttemptCancelled(1, "local was quicker", at=5.2).reason
+        'local was quicker'
     """
 
     attempt: int
@@ -109,7 +128,11 @@ class AttemptCancelled:
 
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
-    """The provider said what it is doing before it can answer."""
+    """The provider said what it is doing before it can answer.
+
+    >>> StatusChanged(2, "loading the model").text
+    'loading the model'
+    """
 
     attempt: int
     text: str
@@ -117,7 +140,11 @@ class StatusChanged:
 
 @dataclass(frozen=True, slots=True)
 class ResponseIdentified:
-    """The wire told who answers: the model's full name, the request's identifier, the provider behind a provider."""
+    """The wire told who answers: the model's full name, the request's identifier, the provider behind a provider.
+
+    >>> ResponseIdentified(1, model="gpt-oss-120b-2026-08-05", request_id="req-7").request_id
+    'req-7'
+    """
 
     attempt: int
     model: str | None = None
@@ -127,7 +154,11 @@ class ResponseIdentified:
 
 @dataclass(frozen=True, slots=True)
 class FirstContent:
-    """The first content of an attempt arrived."""
+    """The first content of an attempt arrived.
+
+    >>> f"the first word came after {FirstContent(1, at=0.31).at} s"
+    'the first word came after 0.31 s'
+    """
 
     attempt: int
     at: float
@@ -135,7 +166,11 @@ class FirstContent:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A fragment of the answer."""
+    """A fragment of the answer.
+
+    >>> "".join(delta.text for delta in [TextDelta(1, "Hello "), TextDelta(1, "world")])
+    'Hello world'
+    """
 
     attempt: int
     text: str
@@ -143,7 +178,11 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """A fragment of the model's reasoning, which is no part of the answer."""
+    """A fragment of the model's reasoning, which is no part of the answer.
+
+    >>> ReasoningDelta(1, "The user asks why …").text
+    'The user asks why …'
+    """
 
     attempt: int
     text: str
@@ -151,7 +190,12 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class UsageReported:
-    """The provider counted its tokens."""
+    """The provider counted its tokens.
+
+    >>> from nbretry.types import Usage
+    >>> UsageReported(1, Usage(prompt_tokens=11, completion_tokens=6)).usage.total_tokens
+    17
+    """
 
     attempt: int
     usage: Usage
@@ -159,7 +203,11 @@ class UsageReported:
 
 @dataclass(frozen=True, slots=True)
 class AttemptSucceeded:
-    """The provider's answer is whole."""
+    """The provider's answer is whole.
+
+    >>> AttemptSucceeded(2, finish_reason="length", at=4.0).finish_reason
+    'length'
+    """
 
     attempt: int
     finish_reason: str | None
@@ -174,6 +222,11 @@ class AttemptFailed:
         exception: what was raised, the object itself.
         next_step: what the policy decided.
         wait_for: seconds before the next step, 0 where it follows at once.
+
+    Example:
+        >>> event = AttemptFailed(1, TimeoutError("no content came"), next_step="fallback", wait_for=0.0, at=20.0)
+        >>> f"{event.exception}, so: {event.next_step}"
+        'no content came, so: fallback'
     """
 
     attempt: int
@@ -185,14 +238,22 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class RunCompleted:
-    """An attempt succeeded, and the run is over."""
+    """An attempt succeeded, and the run is over.
+
+    >>> f"answered after {RunCompleted(at=0.94).at} s"
+    'answered after 0.94 s'
+    """
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class RunFailed:
-    """Nobody answered, and the run is over."""
+    """Nobody answered, and the run is over.
+
+    >>> RunFailed(RuntimeError("every provider failed"), at=3.1).exception
+    RuntimeError('every provider failed')
+    """
 
     exception: BaseException
     at: float
@@ -200,7 +261,11 @@ class RunFailed:
 
 @dataclass(frozen=True, slots=True)
 class RunCancelled:
-    """The run was stopped from outside."""
+    """The run was stopped from outside.
+
+    >>> f"stopped after {RunCancelled(at=1.5).at} s"
+    'stopped after 1.5 s'
+    """
 
     at: float
 
@@ -227,7 +292,12 @@ _BY_NAME: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The event as a dict that `json.dumps` takes, secrets masked, with its class's name under ``event``."""
+    """The event as a dict that `json.dumps` takes, secrets masked, with its class's name under ``event``.
+
+    >>> from nbretry.events import TextDelta
+    >>> to_json(TextDelta(1, "Hello"))
+    {'event': 'TextDelta', 'attempt': 1, 'text': 'Hello'}
+    """
     record: dict[str, Any] = {"event": type(event).__name__}
     for one in fields(event):
         record[one.name] = _plain(getattr(event, one.name))
@@ -239,6 +309,10 @@ def from_json(record: Mapping[str, Any]) -> Event:
 
     Raises:
         ValueError: the record names no known event or its fields do not fit.
+
+    Example:
+        >>> from_json({"event": "TextDelta", "attempt": 1, "text": "Hello"})
+        TextDelta(attempt=1, text='Hello')
     """
     values = dict(record)
     kind = _BY_NAME.get(str(values.pop("event", "")))

@@ -51,6 +51,13 @@ class RetryPolicy:
         on_break: what follows a stream that dies after content. ``raise`` ends the run; ``restart`` gives up the text
             and lets the next provider answer from the start; ``continue`` hands the text to the next provider, which
             goes on from it.
+
+    Example:
+        >>> from nbretry.testing import simulate
+        >>> flaky = simulate("500, 'Hello' ' world'")
+        >>> retry_provider = RetryProvider([flaky], policy=RetryPolicy(max_attempts=2, backoff_initial=0.1))
+        >>> "".join(retry_provider.create_completion("", [{"role": "user", "content": "Anybody there?"}]))
+        'Hello world'
     """
 
     max_attempts: int = 1
@@ -81,6 +88,13 @@ class RetryPolicy:
             content_started: whether the attempt had begun to answer.
             random: gives a float from 0 to 1, for the jitter.
             this_round: the how-manieth time the list is gone through, from 1.
+
+        Example:
+            >>> from nbretry.errors import RateLimitError
+            >>> failure = RateLimitError("slow down", retry_after=2.0)
+            >>> policy = RetryPolicy(max_attempts=3)
+            >>> policy.decide(failure, attempts_of_provider=1, content_started=False, random=lambda: 0.5)
+            Decision(next_step='retry', wait_for=2.0, again_after=None)
         """
         if content_started and self.on_break == "raise":
             return Decision("stop")
@@ -100,5 +114,9 @@ class RetryPolicy:
         return Decision("fallback", again_after=wait if this_round < self.rounds else None)
 
     def backoff(self, retry: int) -> float:
-        """The longest wait in seconds before this retry, counted from 1: doubled each time, up to ``backoff_max``."""
+        """The longest wait in seconds before this retry, counted from 1: doubled each time, up to ``backoff_max``.
+
+        >>> [RetryPolicy().backoff(retry) for retry in range(1, 7)]
+        [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+        """
         return float(min(self.backoff_max, self.backoff_initial * 2.0 ** min(retry - 1, 64)))

@@ -35,6 +35,11 @@ class Price:
 
     Raises:
         ConfigError: one of them is no number of 0 or more.
+
+    Example:
+        >>> from nbretry.types import Usage
+        >>> Price(prompt=0.75, completion=4.5).cost(Usage(prompt_tokens=2000, completion_tokens=1000))
+        0.006
     """
 
     prompt: float
@@ -75,6 +80,13 @@ class PriceTable:
 
     Raises:
         ConfigError: a name is empty, or a price is not two numbers of 0 or more.
+
+    Example:
+        >>> prices = PriceTable({"openai/gpt-5.4-mini": (0.75, 4.5), "lab": (0, 0)})
+        >>> prices.price("openai", "gpt-5.4-mini")
+        Price(prompt=0.75, completion=4.5)
+        >>> prices.price("local", "SmolLM2-135M-Instruct")
+        Price(prompt=0.0, completion=0.0)
     """
 
     def __init__(self, prices: Mapping[str, Price | tuple[float, float]] | None = None) -> None:
@@ -101,6 +113,12 @@ class PriceTable:
 
         Raises:
             ConfigError: the name is empty, or a price is no number of 0 or more.
+
+        Example:
+            >>> prices = PriceTable()
+            >>> prices.set("qwen3", 0.1, 0.4)
+            >>> prices.price("groq", "qwen3-2026-01-31")
+            Price(prompt=0.1, completion=0.4)
         """
         if not isinstance(name, str) or not name.strip():
             raise ConfigError(f"a price is set for 'provider/model', 'model' or 'provider', not for {name!r}")

@@ -139,7 +139,8 @@ class ProviderNames:
         points = offered_by_packages()
         if name in points:
             try:
-                return points[name].load()
+                provider: ProviderType = points[name].load()
+                return provider
             except Exception as error:
                 raise ConfigError(f"the provider {name!r} of another package cannot be loaded: {error}") from error
         if name in PRESETS:

@@ -32,6 +32,11 @@ class Question:
         max_cost: US dollars that this question may cost; what is left of the session's own limit holds as well.
         history: messages of the conversation before this question.
         response_format: a form that the answer must have, as OpenAI's protocol has it, for providers that keep one.
+
+    Example:
+        >>> question = Question("Why is the sky blue?", providers=["groq", "local"], temperature=0, max_tokens=200)
+        >>> question.options()
+        {'temperature': 0, 'max_tokens': 200}
     """
 
     prompt: Content

@@ -61,6 +61,16 @@ class Session:
         conversations: what was said before, by name.
         clock: time and chance.
         settings: from the files, the environment and ``%nbretry config``.
+
+    Example:
+        >>> import asyncio
+        >>> from nbretry.testing import simulate
+        >>> session = Session()
+        >>> session.register("flaky", simulate("500, 'Hello'"))
+        >>> question = Question("Anybody there?", providers=["flaky"])
+        >>> answer = asyncio.run(session.ask(question, paint=lambda event, answer: None))
+        >>> answer.text, len(answer.attempts)
+        ('Hello', 2)
     """
 
     answers: deque[Answer] = field(default_factory=lambda: deque(maxlen=_ANSWERS_KEPT))
@@ -89,6 +99,13 @@ class Session:
 
         Raises:
             ConfigError: the name cannot be typed after ``-p``.
+
+        Example:
+            >>> from nbretry.testing import simulate
+            >>> session = Session()
+            >>> session.register("lab", simulate("'Hello'"))
+            >>> session.names()[0], session.provider("lab:qwen3").default_model
+            ('lab', 'qwen3')
         """
         self._provider_names.register(name, provider, deadlines)
 
@@ -127,6 +144,11 @@ class Session:
 
         Raises:
             ConfigError: there is no such key; or a file or the environment has a mistake.
+
+        Example:
+            >>> session = Session()
+            >>> session.setting("first_content")
+            Setting(key='first_content', value=60.0, source='default')
         """
         return self.changed_here(self.settings.get(key))
 
@@ -172,6 +194,12 @@ class Session:
         Raises:
             ConfigError: a name is unknown.
             RetryNoProviderError: nobody was named, and there is no key and no local model.
+
+        Example:
+            >>> from nbretry.testing import simulate
+            >>> retry_provider = Session().retry_provider([simulate("503"), simulate("'Hello'")])
+            >>> "".join(retry_provider.create_completion("", [{"role": "user", "content": "Anybody there?"}]))
+            'Hello'
         """
         return self._asking(providers, self.filled(question or Question("")))
 
@@ -266,6 +294,15 @@ class Session:
             RetryProviderError: nobody answered; the text has a line for each, ``.answer`` is the `first_answered`.
             asyncio.CancelledError: it was stopped, and so was each that had not ended.
             Exception: as for `events`.
+
+        Example:
+            >>> import asyncio
+            >>> from nbretry.testing import simulate
+            >>> providers = [simulate("'Hello'", name="one"), simulate("503", name="two")]
+            >>> question = Question("Anybody there?", retries=0)
+            >>> answers = asyncio.run(Session().compare(question, providers, paint=lambda place, event, answer: None))
+            >>> [(answer.state, answer.text) for answer in answers]
+            [('completed', 'Hello'), ('failed', '')]
         """
         if not providers:
             raise RetryNoProviderError("there is nobody to ask: name the providers that are to be compared")
@@ -360,7 +397,13 @@ _default = Session()
 
 
 def default_session() -> Session:
-    """The session of this process."""
+    """The session of this process.
+
+    >>> session = default_session()
+    >>> session.budget.limit = 1.0  # US dollars for all questions of this kernel
+    >>> session.setting("budget").value
+    1.0
+    """
     return _default
 
 
@@ -374,5 +417,12 @@ def register(name: str, provider: ProviderType, deadlines: Deadlines | None = No
 
     Raises:
         ConfigError: the name cannot be typed after ``-p``.
+
+    Example:
+        >>> import asyncio
+        >>> from nbretry.testing import simulate
+        >>> register("flaky", simulate("'Hello' ' world'"))  # from now on: %%ask -p flaky
+        >>> asyncio.run(ask("Anybody there?", providers=["flaky"])).text
+        'Hello world'
     """
     _default.register(name, provider, deadlines)

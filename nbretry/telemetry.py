@@ -15,9 +15,9 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from nbretry import __version__
 from nbretry.errors import describe, type_name
 from nbretry.events import (
     AttemptCancelled,
@@ -250,7 +250,7 @@ class _Instruments:
 def _instruments(tracer_provider: TracerProvider, meter_provider: MeterProvider | None) -> _Instruments:
     from opentelemetry.metrics import NoOpMeterProvider
 
-    scope = ("nbretry", version("nbretry"))
+    scope = ("nbretry", __version__)
     # Histograms of the API's placeholder would be made a second time once there is a real provider.
     meter = (meter_provider or NoOpMeterProvider()).get_meter(*scope)
     operation = "gen_ai.client.operation"

@@ -7,9 +7,9 @@ about the answer and are no part of it; `RetryProvider.create_completion` and `c
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 __all__ = [
     "AsyncResult",
@@ -17,9 +17,13 @@ __all__ = [
     "CreateResult",
     "FinishReason",
     "Format",
+    "HasCreateAsync",
+    "HasCreateAsyncGenerator",
+    "HasCreateCompletion",
     "Message",
     "Messages",
     "Metadata",
+    "Painting",
     "ProviderType",
     "Reasoning",
     "ResponseInfo",
@@ -34,6 +38,9 @@ Content: TypeAlias = str | list[dict[str, Any]]
 Format: TypeAlias = Literal["markdown", "text", "code", "json", "html"]
 """What an answer is to be."""
 
+Painting: TypeAlias = Literal["live", "once"]
+"""When an answer is shown in a notebook: while it comes, or when it has ended."""
+
 Message: TypeAlias = dict[str, Any]
 """One message: ``{"role": "system" | "user" | "assistant" | "tool", "content": str | list of parts}``."""
 
@@ -46,13 +53,67 @@ CreateResult: TypeAlias = Iterator[Any]
 AsyncResult: TypeAlias = AsyncIterator[Any]
 """What ``create_async_generator`` gives: an asynchronous iterator of chunks."""
 
-ProviderType: TypeAlias = Any
+
+class HasCreateCompletion(Protocol):
+    """An instance that answers as a generator of chunks.
+
+    >>> from nbretry import RetryProvider
+    >>> class Counting:
+    ...     def create_completion(self, model, messages, **options):
+    ...         yield from ("one ", "two ", "three")
+    >>> "".join(RetryProvider([Counting()]).create_completion("", [{"role": "user", "content": "Count."}]))
+    'one two three'
+    """
+
+    @property
+    def create_completion(self) -> Callable[..., Any]:
+        """Takes model and messages, and gives the chunks one after the other."""
+
+
+class HasCreateAsync(Protocol):
+    """An instance that answers as a coroutine.
+
+    >>> from nbretry import RetryProvider
+    >>> class Polite:
+    ...     async def create_async(self, model, messages, **options):
+    ...         return "You are welcome."
+    >>> "".join(RetryProvider([Polite()]).create_completion("", [{"role": "user", "content": "Thanks."}]))
+    'You are welcome.'
+    """
+
+    @property
+    def create_async(self) -> Callable[..., Any]:
+        """Takes model and messages, and gives the whole answer."""
+
+
+class HasCreateAsyncGenerator(Protocol):
+    """An instance that answers as an asynchronous generator of chunks.
+
+    >>> from nbretry import RetryProvider
+    >>> class Echo:
+    ...     async def create_async_generator(self, model, messages, **options):
+    ...         yield messages[-1]["content"]
+    ...         yield FinishReason("stop")
+    >>> "".join(RetryProvider([Echo()]).create_completion("", [{"role": "user", "content": "Anybody there?"}]))
+    'Anybody there?'
+    """
+
+    @property
+    def create_async_generator(self) -> Callable[..., Any]:
+        """Takes model and messages, and gives the chunks one after the other."""
+
+
+ProviderType: TypeAlias = HasCreateCompletion | HasCreateAsync | HasCreateAsyncGenerator | type[Any]
 """A provider: a class or an instance with ``create_completion``, ``create_async`` or ``create_async_generator``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Base of the chunks that tell about an answer. As text each of them is empty."""
+    """Base of the chunks that tell about an answer. As text each of them is empty.
+
+    >>> "".join(map(str, ["Hello", Usage(11, 1), " world", FinishReason("stop")]))
+    'Hello world'
+    """
 
     def __str__(self) -> str:
         return ""
@@ -66,6 +127,10 @@ class Usage(Metadata):
         prompt_tokens: tokens of the messages, None where the provider did not say.
         completion_tokens: tokens of the answer, None where the provider did not say.
         estimated: whether a count is an estimate of ours.
+
+    Example:
+        >>> Usage(prompt_tokens=11, completion_tokens=6).total_tokens
+        17
     """
 
     prompt_tokens: int | None = None
@@ -82,14 +147,22 @@ class Usage(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class FinishReason(Metadata):
-    """Why the model stopped: ``stop``, ``length``, ``tool_calls``, ``content_filter`` or the provider's own word."""
+    """Why the model stopped: ``stop``, ``length``, ``tool_calls``, ``content_filter`` or the provider's own word.
+
+    >>> FinishReason("length").reason
+    'length'
+    """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reasoning(Metadata):
-    """A fragment of the model's reasoning, shown apart from the answer."""
+    """A fragment of the model's reasoning, shown apart from the answer.
+
+    >>> Reasoning("The user asks why …").text
+    'The user asks why …'
+    """
 
     text: str
 
@@ -102,6 +175,10 @@ class ResponseInfo(Metadata):
         model: the model's full name.
         request_id: the provider's own identifier of the request.
         provider: for a provider that passes the question on: the name of the one that took it.
+
+    Example:
+        >>> ResponseInfo(model="gpt-oss-120b-2026-08-05", request_id="req-7").request_id
+        'req-7'
     """
 
     model: str | None = None
@@ -111,6 +188,10 @@ class ResponseInfo(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class Status(Metadata):
-    """What a provider does before it can answer, in a few words (``loading the model``)."""
+    """What a provider does before it can answer, in a few words (``loading the model``).
+
+    >>> Status("loading the model").text
+    'loading the model'
+    """
 
     text: str

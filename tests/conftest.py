@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Neither the files nor the keys of whoever runs the tests; kernels and commands that tests start inherit it.
@@ -13,7 +16,14 @@ for variable in [name for name in os.environ if name.startswith("NBRETRY_") and 
 os.environ["NBRETRY_CONFIG"] = os.devnull
 os.environ["PYTHON_DOTENV_DISABLED"] = "1"
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+# Kernels listen on sockets that are files here, whose names may have a hundred characters at most.
+os.environ["JUPYTER_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="nbretry-")
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(os.environ["JUPYTER_RUNTIME_DIR"], ignore_errors=True)

@@ -13,24 +13,41 @@ if TYPE_CHECKING:
 __all__ = ["ask", "load_ipython_extension", "unload_ipython_extension"]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "ask":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from nbretry.notebook.asking import ask
+if not TYPE_CHECKING:  # where it is seen, type checkers take a name that is misspelt for one that there is
 
-    return ask
+    def __getattr__(name: str) -> Any:
+        if name != "ask":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from nbretry.notebook.asking import ask
+
+        return ask
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """What ``%load_ext nbretry`` does: register ``%%ask``, ``%ask`` and ``%nbretry``."""
+    """What ``%load_ext nbretry`` does: register ``%%ask``, ``%ask`` and ``%nbretry``.
+
+    >>> %load_ext nbretry
+    >>> import nbretry
+    >>> from nbretry.testing import simulate
+    >>> nbretry.register("hello", simulate("'Hello' ' world'"))
+    >>> %ask -p hello Anybody there?
+    Hello world
+    ...
+    """
     from nbretry.notebook import cells, command, completion, key_warning, magic, warming
 
     for part in (magic, command, cells, completion, key_warning, warming):
         part.register(shell)
 
 
-def unload_ipython_extension(shell: InteractiveShell) -> Any:
-    """What ``%unload_ext nbretry`` does: take ``%%ask``, ``%ask`` and ``%nbretry`` away again."""
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """What ``%unload_ext nbretry`` does: take ``%%ask``, ``%ask`` and ``%nbretry`` away again.
+
+    >>> %load_ext nbretry
+    >>> %unload_ext nbretry
+    >>> "ask" in get_ipython().magics_manager.magics["cell"]
+    False
+    """
     from nbretry.notebook import cells, command, completion, key_warning, magic, warming
 
     for part in (magic, command, cells, completion, key_warning, warming):

@@ -65,6 +65,15 @@ async def ask(
         asyncio.CancelledError: the task was cancelled, or in a notebook the kernel was interrupted.
         RetryNoProviderError: there is nobody to ask.
         ConfigError: the question is empty, or a provider's name is unknown.
+
+    Example:
+        >>> import nbretry
+        >>> from nbretry.testing import simulate
+        >>> answer = await nbretry.ask("Anybody there?", providers=[simulate("'Hello' ' world'")])
+        Hello world
+        ...
+        >>> answer.provider, answer.state
+        ('simulated', 'completed')
     """
     question = Question(
         prompt,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbretry.answer import Answer
 from nbretry.records import masked
+from nbretry.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -36,7 +37,7 @@ class RepaintedOutput:
     Args:
         shell: the shell whose running cell is painted into.
         captured: whether each paint is kept as an output of its own, as under ``%%capture``: then only the last is
-            made. Found out by default.
+            made. Found out by default, and so is whether the settings want it.
         publish: sends outputs, with the arguments of `IPython.core.displaypub.DisplayPublisher.publish`; the shell's
             own by default.
 
@@ -51,7 +52,7 @@ class RepaintedOutput:
     ) -> None:
         self._shell = shell
         self._publish = publish
-        self._captured = is_captured(shell) if captured is None else captured
+        self._captured = _is_painted_once(shell) if captured is None else captured
         self._display_ids: list[str] = []
         self._blank: set[int] = set()
         self._painted_at = 0.0
@@ -135,6 +136,10 @@ class RepaintedOutput:
         streaming_for = 0.0 if self._content_since is None else time.monotonic() - self._content_since
         growing = min(_LONGEST_INTERVAL, max(self.shortest_interval, streaming_for * _INTERVAL_PER_SECOND))
         return max(growing, self._paint_took * _INTERVALS_PER_PAINT)
+
+
+def _is_painted_once(shell: InteractiveShell) -> bool:
+    return is_captured(shell) or default_session().setting("paint").value == "once"
 
 
 def provenance(answer: Answer) -> Bundle:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from nbretry.deadlines import Deadlines
 from nbretry.errors import ProviderError, StreamInterruptedError
@@ -49,10 +49,17 @@ class AnthropicProvider(SDKProvider):
             another, so that a key is sent to nobody else.
         deadlines: limits of an attempt in a `RetryProvider` or a session, in place of theirs.
         **client_options: further arguments for ``anthropic.Anthropic`` and ``anthropic.AsyncAnthropic``.
+
+    Example:
+        >>> from nbretry.testing import FaultServer  # in place of Anthropic's own endpoint
+        >>> with FaultServer("'Hello' ' world'") as server:
+        ...     provider = AnthropicProvider(api_key="none", base_url=server.origin)
+        ...     "".join(provider.create_completion("", [{"role": "user", "content": "Anybody there?"}]))
+        'Hello world'
     """
 
     package = "anthropic"
-    modules = ("anthropic.resources.messages.messages",)
+    modules: ClassVar[tuple[str, ...]] = ("anthropic.resources.messages.messages",)
     default_base_url = "https://api.anthropic.com"
     base_url_variable = "ANTHROPIC_BASE_URL"
     _query_for_models = MappingProxyType({"limit": 1000})  # the most that it gives at once; others give all they have

@@ -13,13 +13,13 @@ from __future__ import annotations
 import inspect
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
 from nbretry.deadlines import Deadlines
 from nbretry.providers import bridge
-from nbretry.types import AsyncResult, CreateResult, Messages, Metadata, ProviderType
+from nbretry.types import AsyncResult, CreateResult, HasCreateAsyncGenerator, Messages, Metadata, ProviderType
 
 __all__ = [
     "BaseProvider",
@@ -53,6 +53,15 @@ class BaseProvider:
         supports_stream: whether it sends its answer in pieces.
         default_model: the model that is asked where none is named.
         model_aliases: other names for its models.
+
+    Example:
+        >>> class Shouting(BaseProvider):
+        ...     @classmethod
+        ...     async def create_async_generator(cls, model, messages, **options):
+        ...         for word in messages[-1]["content"].split():
+        ...             yield word.upper() + " "
+        >>> "".join(Shouting.create_completion("", [{"role": "user", "content": "anybody there?"}]))
+        'ANYBODY THERE? '
     """
 
     url: str | None = None
@@ -70,7 +79,7 @@ class BaseProvider:
 
     create_completion: Callable[..., CreateResult]
     create_async_generator: Callable[..., AsyncResult]
-    create_async: Callable[..., Any]
+    create_async: Callable[..., Coroutine[Any, Any, str]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -117,7 +126,7 @@ class BaseProvider:
 
 @bridge.class_or_instance_method
 def _create_completion(
-    self: ProviderType, model: str, messages: Messages, stream: bool = True, **kwargs: Any
+    self: ProviderType, /, model: str, messages: Messages, stream: bool = True, **kwargs: Any
 ) -> CreateResult:
     """The answer's chunks, one after the other, for a provider that has only an asynchronous method."""
     chunks = iterate(self, model, messages, stream=stream, **kwargs)
@@ -129,7 +138,7 @@ def _create_completion(
 
 @bridge.class_or_instance_method
 async def _create_async_generator(
-    self: ProviderType, model: str, messages: Messages, stream: bool = True, **kwargs: Any
+    self: ProviderType, /, model: str, messages: Messages, stream: bool = True, **kwargs: Any
 ) -> AsyncResult:
     """The answer's chunks for a provider that has only a synchronous method, or one coroutine."""
     chunks = aiterate(self, model, messages, stream=stream, **kwargs)
@@ -142,7 +151,7 @@ async def _create_async_generator(
 
 
 @bridge.class_or_instance_method
-async def _create_async(self: ProviderType, model: str, messages: Messages, **kwargs: Any) -> str:
+async def _create_async(self: HasCreateAsyncGenerator, /, model: str, messages: Messages, **kwargs: Any) -> str:
     """The whole answer."""
     async with aclosing(self.create_async_generator(model, messages, **kwargs)) as chunks:
         return "".join([str(chunk) async for chunk in chunks])

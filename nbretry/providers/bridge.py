@@ -15,7 +15,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from nbretry.errors import APITimeoutError, ProviderError, describe
 
@@ -45,20 +45,22 @@ _GIVEN_UP = 1.0
 _END = object()
 
 _Result = TypeVar("_Result")
+_Parameters = ParamSpec("_Parameters")
 
 logger = logging.getLogger("nbretry")
 
 
-class class_or_instance_method:
+class class_or_instance_method(Generic[_Parameters, _Result]):
     """A method bound to the instance where there is one, else to the class, as providers may be either."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[Concatenate[Any, _Parameters], _Result]) -> None:
         self._function = function
         self.__doc__ = function.__doc__
-        self.__name__ = function.__name__
+        self.__name__: str = function.__name__
 
-    def __get__(self, instance: Any, owner: type) -> Any:
-        return self._function.__get__(owner if instance is None else instance)
+    def __get__(self, instance: Any, owner: type) -> Callable[_Parameters, _Result]:
+        bound: Callable[_Parameters, _Result] = self._function.__get__(owner if instance is None else instance)
+        return bound
 
 
 def as_iterator(result: Any) -> Iterator[Any]:

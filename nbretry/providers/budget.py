@@ -29,7 +29,7 @@ class Budget:
         if limit is not None and not limit >= 0:
             raise ConfigError(f"max_cost is {limit!r}, and should be an amount of US dollars from 0")
         self.limit = limit
-        self.spent = 0.0
+        self.spent: float = 0.0
         self._set_aside = 0.0
         self._whole = whole
         self._lock = threading.Lock()

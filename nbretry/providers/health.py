@@ -39,6 +39,15 @@ class Cooldown:
 
     Raises:
         ConfigError: a number is not above 0.
+
+    Example:
+        >>> import asyncio
+        >>> from nbretry.testing import simulate
+        >>> providers = [simulate("503", name="busy"), simulate(name="good")]
+        >>> retry_provider = RetryProvider(providers, shuffle=False, cooldown=Cooldown(failures=1, rest_initial=60))
+        >>> answer = asyncio.run(retry_provider.answer("", "Anybody there?"))
+        >>> [health.state for health in retry_provider.health()]
+        ['resting', 'ready']
     """
 
     failures: int = 3
@@ -82,6 +91,10 @@ class ProviderHealth:
         last_error: ``Type: message`` of the last failure, secrets masked; None after an answer.
         first_content: seconds to the first content, the last time that there was any.
         unreachable: whether the last failure was that no connection could be had.
+
+    Example:
+        >>> ProviderHealth("groq", "resting", resting_for=12.0, failures=3).state
+        'resting'
     """
 
     provider: str

@@ -74,6 +74,13 @@ class LocalProvider(BaseProvider):
             before the first token.
         deadlines: limits of an attempt in a `RetryProvider` or a session, in place of theirs; patient ones by default.
         **server_options: further settings for `nbretry.providers.local_process.LocalServer.shared`.
+
+    Example:
+        >>> import asyncio
+        >>> retry_provider = RetryProvider([LocalProvider(max_tokens=50)])
+        >>> answer = asyncio.run(retry_provider.answer("", "Why is the sky blue?"))
+        >>> answer.provider, answer.model
+        ('local', 'SmolLM2-135M-Instruct')
     """
 
     supports_stream = True
@@ -94,9 +101,9 @@ class LocalProvider(BaseProvider):
         self.name = name
         self.max_tokens = max_tokens
         self.timeout = timeout
-        self.deadlines = deadlines or _PATIENT
+        self.deadlines: Deadlines = deadlines or _PATIENT
         self._path = None if model_path is None else Path(model_path).expanduser().absolute()
-        self.default_model = DEFAULT_MODEL.name if self._path is None else self._path.stem
+        self.default_model: str = DEFAULT_MODEL.name if self._path is None else self._path.stem
         self._server_options = {"n_ctx": n_ctx, **server_options}
         self._found: Path | None = self._path
         # By file, with the address: a child that is started again listens elsewhere.

@@ -82,6 +82,13 @@ async def list_models(provider: ProviderType, timeout: float = 10.0) -> list[str
         ConfigError: the provider does not say which models it has, or the timeout is not above 0.
         ProviderError: one of its classes: the key is missing or refused, the endpoint cannot be reached or does not
             answer in time, or what came is no list.
+
+    Example:
+        >>> import asyncio
+        >>> from nbretry.testing import FaultServer
+        >>> with FaultServer({"qwen3": "ok", "llama4": "ok"}) as server:
+        ...     asyncio.run(list_models(server.provider("qwen3")))
+        ['qwen3', 'llama4']
     """
     if not 0 < timeout < math.inf:
         raise ConfigError(f"the timeout is {timeout!r}, and should be a number of seconds above 0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from nbretry.deadlines import Deadlines
@@ -41,10 +41,17 @@ class OpenAIProvider(SDKProvider):
         deadlines: limits of an attempt in a `RetryProvider` or a session, in place of theirs.
         api_version: for the deployments of Azure by the older path; ``base_url`` is then the resource's URL.
         **client_options: further arguments for ``openai.OpenAI`` and ``openai.AsyncOpenAI``, as ``default_headers``.
+
+    Example:
+        >>> from nbretry.testing import FaultServer  # any endpoint that speaks OpenAI's protocol
+        >>> with FaultServer("'Hello' ' world'") as server:
+        ...     provider = OpenAIProvider(server.url, api_key="none", model="qwen3", name="lab")
+        ...     "".join(provider.create_completion("", [{"role": "user", "content": "Anybody there?"}]))
+        'Hello world'
     """
 
     package = "openai"
-    modules = ("openai.resources.chat.chat",)
+    modules: ClassVar[tuple[str, ...]] = ("openai.resources.chat.chat",)
     default_base_url = "https://api.openai.com/v1"
     base_url_variable = "OPENAI_BASE_URL"
     supports_response_format = True

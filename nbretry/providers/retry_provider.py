@@ -45,9 +45,14 @@ class IterListProvider(BaseProvider):
         providers, shuffle: as given.
         working: True.
         last_provider: the provider that was asked last, None before the first question.
+
+    Example:
+        >>> from nbretry.testing import simulate
+        >>> provider = IterListProvider([simulate("500"), simulate("'Hello' ' world'")], shuffle=False)
+        >>> "".join(provider.create_completion("", [{"role": "user", "content": "Anybody there?"}]))
+        'Hello world'
     """
 
-    working = True
     supports_stream = True
     hedge_after: float | str | None = None
     observes_itself = True
@@ -55,7 +60,7 @@ class IterListProvider(BaseProvider):
     def __init__(self, providers: Sequence[ProviderType], shuffle: bool = True, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.providers = providers
         self.shuffle = shuffle
-        self.working = True
+        self.working: bool = True
         self.last_provider: ProviderType | None = None
         self._clock = clock
         self._health = Health(None, clock)
@@ -106,6 +111,14 @@ class IterListProvider(BaseProvider):
             RetryProviderError: every provider failed.
             RetryNoProviderError: there was nobody to ask.
             Exception: what a provider raised after it had begun to answer, as it was.
+
+        Example:
+            >>> from nbretry.testing import simulate
+            >>> provider = IterListProvider([simulate("'Hello' ' wide' ' world'")])
+            >>> messages = [{"role": "user", "content": "Anybody there?"}]
+            >>> for chunk in provider.create_completion("", messages, stream=True):
+            ...     print(chunk, end="|")
+            Hello| wide| world|
         """
         return self._run(_arguments(model, messages, stream, ignore_stream, ignored, kwargs), facts=False)
 
@@ -118,7 +131,16 @@ class IterListProvider(BaseProvider):
         ignored: Sequence[str] = [],
         **kwargs: Any,
     ) -> AsyncResult:
-        """The chunks of the first answer, for code in an event loop; otherwise as `create_completion`."""
+        """The chunks of the first answer, for code in an event loop; otherwise as `create_completion`.
+
+        >>> import asyncio
+        >>> from nbretry.testing import simulate
+        >>> async def ask(provider):
+        ...     messages = [{"role": "user", "content": "Anybody there?"}]
+        ...     return [chunk async for chunk in provider.create_async_generator("", messages)]
+        >>> asyncio.run(ask(IterListProvider([simulate("'Hello' ' world'")])))
+        ['Hello', ' world']
+        """
         return self._begin(_arguments(model, messages, stream, ignore_stream, ignored, kwargs), facts=False)
 
     async def stream_events(
@@ -137,6 +159,15 @@ class IterListProvider(BaseProvider):
         Raises:
             RetryProviderError: after the `RunFailed` event; also where the answer broke off.
             RetryNoProviderError: after the `RunFailed` event.
+
+        Example:
+            >>> import asyncio
+            >>> from nbretry.testing import simulate
+            >>> async def watch(provider):
+            ...     async for event in provider.stream_events("", "Anybody there?"):
+            ...         print(type(event).__name__, end=" ")
+            >>> asyncio.run(watch(IterListProvider([simulate("500"), simulate("'Hello'")], shuffle=False)))
+            RunStarted AttemptStarted AttemptFailed ... FirstContent TextDelta AttemptSucceeded RunCompleted
         """
         arguments = {"model": model, "messages": messages, "stream": stream, **kwargs}
         async with aclosing(self._begin(arguments, takes_back=True)) as items:
@@ -160,6 +191,13 @@ class IterListProvider(BaseProvider):
         Raises:
             RetryProviderError: nobody answered, or the answer broke off; ``.answer`` has what there was of it.
             RetryNoProviderError: there was nobody to ask.
+
+        Example:
+            >>> import asyncio
+            >>> from nbretry.testing import simulate
+            >>> answer = asyncio.run(IterListProvider([simulate("'Hello'", name="good")]).answer("", "Anybody there?"))
+            >>> answer.provider, answer.text
+            ('good', 'Hello')
         """
         answer = Answer()
         try:
@@ -196,7 +234,15 @@ class IterListProvider(BaseProvider):
         return RetryPolicy(max_attempts=1)
 
     def health(self) -> tuple[ProviderHealth, ...]:
-        """How each provider is doing, in their order: failures in a row, and whether it rests and for how long."""
+        """How each provider is doing, in their order: failures in a row, and whether it rests and for how long.
+
+        >>> from nbretry.testing import simulate
+        >>> provider = IterListProvider([simulate("500", name="busy"), simulate(name="good")], shuffle=False)
+        >>> "".join(provider.create_completion("", [{"role": "user", "content": "Anybody there?"}]))
+        'All is well.'
+        >>> [(one.provider, one.last_error) for one in provider.health()]
+        [('busy', 'ServerError: the script says 500'), ('good', None)]
+        """
         return tuple(self._health.of(provider, provider_name(provider)) for provider in self.providers)
 
     def reset_health(self, *names: str) -> None:
@@ -278,6 +324,15 @@ class RetryProvider(IterListProvider):
 
     Raises:
         ConfigError: a setting is wrong.
+
+    Example:
+        >>> import asyncio
+        >>> from nbretry.testing import simulate
+        >>> busy, good = simulate("429 retry-after=60", name="busy"), simulate("'Hello' ' world'", name="good")
+        >>> retry_provider = RetryProvider([busy, good], shuffle=False, max_cost=1.0, hedge_after=5)
+        >>> answer = asyncio.run(retry_provider.answer("", "Anybody there?"))
+        >>> answer.text, answer.provider, list(answer.exceptions)
+        ('Hello world', 'good', ['busy'])
     """
 
     def __init__(
@@ -384,6 +439,13 @@ def raise_exceptions(exceptions: Mapping[str, BaseException]) -> NoReturn:
     Raises:
         RetryProviderError: there are exceptions; the text has a line ``Name: Type: message`` for each.
         RetryNoProviderError: there are none.
+
+    Example:
+        >>> raise_exceptions({"groq": TimeoutError("no content came"), "xai": ConnectionError("refused")})
+        Traceback (most recent call last):
+        nbretry.errors.RetryProviderError: every provider failed:
+        groq: TimeoutError: no content came
+        xai: ConnectionError: refused
     """
     if not exceptions:
         raise RetryNoProviderError("there was no provider to ask")

@@ -71,6 +71,15 @@ class ScriptedProvider(BaseProvider):
 
     Raises:
         ConfigError: the script's text has a step that is unknown, or there is no play.
+
+    Example:
+        >>> provider = ScriptedProvider("429 retry-after=2, 'Hello' ' world'", name="flaky")
+        >>> retry_provider = RetryProvider([provider, ScriptedProvider("'Somebody else'")], shuffle=False)
+        >>> messages = [{"role": "user", "content": "Anybody there?"}]
+        >>> ["".join(retry_provider.create_completion("", messages)) for _ in range(2)]
+        ['Somebody else', 'Hello world']
+        >>> len(provider.calls)
+        2
     """
 
     def __init__(
@@ -86,8 +95,8 @@ class ScriptedProvider(BaseProvider):
         self.default_model = model
         self.delay = delay
         self.calls: list[Call] = []
-        self.opened = 0
-        self.closed = 0
+        self.opened: int = 0
+        self.closed: int = 0
         self._plays = plays_of(script)
         self._clock = clock
         self._lock = threading.Lock()
@@ -100,6 +109,11 @@ class ScriptedProvider(BaseProvider):
             text: the answer.
             delay: seconds before each word.
             **settings: as for the class.
+
+        Example:
+            >>> provider = ScriptedProvider.words("The sky is blue.")
+            >>> list(provider.create_completion("", [{"role": "user", "content": "Why?"}]))
+            ['The', ' sky', ' is', ' blue.']
         """
         tokens = re.findall(r"\s*\S+|\s+$", text)
         return cls([[*tokens, FinishReason("stop"), Usage(None, len(tokens))]], delay=delay, **settings)

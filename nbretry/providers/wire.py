@@ -134,11 +134,11 @@ class SDKProvider(BaseProvider):
             model = model or service.default_model
             key_variable = key_variable or service.key_variable
         self.name = name
-        self.default_model = model or ""
+        self.default_model: str = model or ""
         self.timeout = timeout
         self.connect_timeout = connect_timeout
         self.deadlines = deadlines
-        self.needs_auth = key_variable is not None
+        self.needs_auth: bool = key_variable is not None
         self._base_url = base_url
         self._api_key = api_key
         self._key_variable = key_variable

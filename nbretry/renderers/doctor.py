@@ -18,6 +18,8 @@ _HEADS = ("", "Provider", "Key", "Endpoint", "Model", "First content", "Cooldown
 _NOTHING = "—"
 _COLOURS = {True: "#2e9e5b", False: "#d4574e"}
 _SIGNS = {True: "✓", False: "✗"}
+_BREAKABLE = {1, 2, 3}
+"""Columns whose text may be broken into several lines, so that the table fits beside a side bar."""
 _CELL = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
 _SMALL = "font-size:0.85em;line-height:1.5"
 
@@ -32,43 +34,43 @@ def doctor_text(diagnoses: Sequence[Diagnosis], unconfigured: Mapping[str, str] 
     lines: list[str] = []
     if diagnoses:
         lines += [*table_text(_HEADS, [(_SIGNS[one.can_answer], *_cells(one)) for one in diagnoses]), ""]
-    notes = [cell_text(f"{one.provider}: {note}") for one in diagnoses for note in _notes(one)]
+    notes = [cell_text(note) for note in _notes(diagnoses)]
     lines += [*notes, ""] if notes else []
     lines += map(cell_text, [_verdict(diagnoses), *_others(unconfigured or {})])
     return "\n".join(lines)
 
 
 def doctor_html(diagnoses: Sequence[Diagnosis], unconfigured: Mapping[str, str] | None = None) -> str:
-    """The same for a cell of a notebook; troubles and what to do stand in a column of their own.
+    """The same for a cell of a notebook.
 
     Args:
         diagnoses: what was found.
         unconfigured: who was not examined, by name, with what each would take.
     """
     table = _table(diagnoses) if diagnoses else ""
+    notes = "".join(f"<div>{cell_html(note)}</div>" for note in _notes(diagnoses))
+    troubles = f'<div style="margin:0 0 0.4em">{notes}</div>' if notes else ""
     under = "<br>".join(cell_html(line) for line in [_verdict(diagnoses), *_others(unconfigured or {})])
     return (
         f'<div class="nbretry-doctor {AS_WRITTEN}" style="{_SMALL};margin:0.2em 0;overflow-x:auto">'
-        f'{table}<div style="opacity:0.75">{under}</div></div>'
+        f'{table}{troubles}<div style="opacity:0.75">{under}</div></div>'
     )
 
 
 def _table(diagnoses: Sequence[Diagnosis]) -> str:
-    has_notes = any(_notes(one) for one in diagnoses)
-    heads = [*_HEADS, "What to do"] if has_notes else list(_HEADS)
-    head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{name}</th>' for name in heads)
+    head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{name}</th>' for name in _HEADS)
     return (
         '<table style="border-collapse:collapse;margin:0 0 0.4em;font-size:1em">'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(_row(one, has_notes) for one in diagnoses)}</tbody></table>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, diagnoses))}</tbody></table>"
     )
 
 
-def _row(one: Diagnosis, has_notes: bool) -> str:
+def _row(one: Diagnosis) -> str:
     sign = f'<span style="color:{_COLOURS[one.can_answer]}">{_SIGNS[one.can_answer]}</span>'
     cells = [f'<td style="{_CELL}">{sign}</td>']
-    cells += [f'<td style="{_CELL};white-space:nowrap">{cell_html(cell)}</td>' for cell in _cells(one)]
-    if has_notes:
-        cells.append(f'<td style="{_CELL};min-width:16em">{"<br>".join(map(cell_html, _notes(one)))}</td>')
+    for column, cell in enumerate(_cells(one)):
+        style = _CELL if column in _BREAKABLE else f"{_CELL};white-space:nowrap"
+        cells.append(f'<td style="{style}">{cell_html(cell)}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
 
@@ -109,10 +111,10 @@ def _first_content(one: Diagnosis) -> str:
     return "only thought" if one.can_answer else "failed"
 
 
-def _notes(one: Diagnosis) -> list[str]:
+def _notes(diagnoses: Sequence[Diagnosis]) -> list[str]:
     """What went wrong, and what to do."""
-    error = None if one.can_answer else one.error
-    return [note for note in (error, one.advice) if note]
+    told = [(one.provider, note) for one in diagnoses for note in (None if one.can_answer else one.error, one.advice)]
+    return [f"{provider}: {note}" for provider, note in told if note]
 
 
 def _verdict(diagnoses: Sequence[Diagnosis]) -> str:

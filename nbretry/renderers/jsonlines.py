@@ -76,6 +76,19 @@ def read_runs(lines: Iterable[str]) -> list[Answer]:
 
     Raises:
         ValueError: a line is no event; the message has its number.
+
+    Example:
+        >>> import asyncio
+        >>> from nbretry.session import Question, Session
+        >>> from nbretry.testing import simulate
+        >>> session = Session()
+        >>> session.start_log("runs.jsonl")  # as %nbretry log on runs.jsonl does
+        >>> question = Question("Anybody there?", providers=[simulate("'Hello'")])
+        >>> answer = asyncio.run(session.ask(question, paint=lambda event, answer: None))
+        >>> session.stop_log()
+        >>> with open("runs.jsonl", encoding="utf-8") as log:
+        ...     read_runs(log)
+        [<Answer completed from simulated, 1 attempts: 'Hello'>]
     """
     answers: dict[str, Answer] = {}
     for run, event in _read(lines):

@@ -16,6 +16,8 @@ __all__ = ["block_html", "cell_html", "cell_text", "line_html", "table_html", "t
 
 _CELL = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
 _SMALL = "font-size:0.85em;line-height:1.5"
+_SHORT = 24
+"""Characters of a cell that need no room of their own."""
 
 
 def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -63,7 +65,9 @@ def line_html(text: str) -> str:
 
 
 def _td(cell: str, wide: bool) -> str:
-    width = "min-width:16em;white-space:pre-wrap" if wide else "white-space:nowrap"
+    # Short ones claim no width, or the columns beside them would be out of sight where the page is narrow.
+    claimed = ";min-width:16em" if len(cell) > _SHORT else ""
+    width = f"white-space:pre-wrap{claimed}" if wide else "white-space:nowrap"
     return f'<td style="{_CELL};{width}">{cell_html(cell)}</td>'
 
 

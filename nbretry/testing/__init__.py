@@ -45,5 +45,13 @@ def simulate(
 
     Raises:
         ConfigError: the script's text has a step that is unknown, or there is no play.
+
+    Example:
+        >>> from nbretry import RetryProvider
+        >>> flaky = simulate("500, 'Hello' ' world'", name="flaky")
+        >>> retry_provider = RetryProvider([flaky, simulate("'Somebody else'")], shuffle=False)
+        >>> messages = [{"role": "user", "content": "Anybody there?"}]
+        >>> ["".join(retry_provider.create_completion("", messages)) for _ in range(2)]
+        ['Somebody else', 'Hello world']
     """
     return ScriptedProvider(script, name=name, model=model, delay=delay, clock=clock)

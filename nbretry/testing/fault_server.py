@@ -52,6 +52,12 @@ class ReceivedRequest:
         messages: the conversation; empty where there was none.
         body: the whole body; empty where it was no JSON object.
         headers: by their names in lower case; a key shows as ``[secret]``.
+
+    Example:
+        >>> with FaultServer("ok") as server:
+        ...     text = "".join(server.provider().create_completion("", [{"role": "user", "content": "Anybody there?"}]))
+        >>> server.requests[0].path, server.requests[0].messages
+        ('/v1/chat/completions', [{'role': 'user', 'content': 'Anybody there?'}])
     """
 
     method: str
@@ -165,6 +171,13 @@ class FaultServer:
 
         Raises:
             RuntimeError: the server has not been started.
+
+        Example:
+            >>> from nbretry import RetryProvider
+            >>> with FaultServer({"busy": "503", "good": "'Hello' ' world'"}) as server:
+            ...     retry_provider = RetryProvider([server.provider("busy"), server.provider("good")], shuffle=False)
+            ...     "".join(retry_provider.create_completion("", [{"role": "user", "content": "Anybody there?"}]))
+            'Hello world'
         """
         from nbretry.providers.openai import OpenAIProvider
 

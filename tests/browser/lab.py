@@ -85,6 +85,8 @@ def serve(directory: Path) -> Iterator[Server]:
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
         *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", "--ServerApp.port_retries=0"),
+        # As for the kernels of `kernel.config`, which says why.
+        f"--KernelManager.transport={'ipc' if sys.platform == 'linux' else 'tcp'}",
         *(
             f"--LabApp.user_settings_dir={directory / 'settings'}",
             f"--LabApp.workspaces_dir={directory / 'workspaces'}",

@@ -17,7 +17,7 @@ nbretry.register("odds", Provider(" ".join(f"odd{i}" for i in range(1, 300, 2)),
 """
 EVENS = "%%ask --background -p evens -o evens\nCount."
 ODDS = "%%ask --background -p nobody-there,odds -o odds\nCount."
-BUSY = "for number in range(4):\n    print('working', number)\n    time.sleep(1)"
+BUSY = "for number in range(6):\n    print('working', number)\n    time.sleep(1)"
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
@@ -46,7 +46,7 @@ def test_each_streams_into_its_own_cell(page: Page, server: Server, pictures: Pa
         assert after.startswith(before.strip())
     notebook.wait_until_idle(3)
     expect(notebook.output(3)).to_have_count(1)
-    expect(notebook.output(3)).to_have_text("working 0\nworking 1\nworking 2\nworking 3\n", use_inner_text=False)
+    expect(notebook.output(3)).to_have_text("".join(f"working {number}\n" for number in range(6)), use_inner_text=False)
     notebook.run(4)
     notebook.wait_until_idle(4)
     for index, last, other in ((1, "even298", "odd"), (2, "odd299", "even")):

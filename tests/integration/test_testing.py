@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import doctest
-import importlib
 import json
 import time
 from collections.abc import Callable
@@ -272,10 +270,3 @@ def test_simulate() -> None:
     assert "".join(provider.create_completion("", QUESTION)) == "Hello"
     assert [call.messages for call in provider.calls] == [QUESTION, QUESTION]
     assert (provider.name, provider.default_model) == ("flaky", "m-1")
-
-
-@pytest.mark.parametrize("module", ["nbretry.testing", "nbretry.testing.fault_server"])
-def test_the_examples_run(module: str) -> None:
-    """The examples in the documentation print what they say."""
-    results = doctest.testmod(importlib.import_module(module))
-    assert (results.failed, results.attempted > 0) == (0, True)

@@ -6,16 +6,20 @@ import ast
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import nbformat
+from jupyter_core.paths import jupyter_runtime_dir
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from traitlets.config import Config
 
 KERNEL_NAME = os.environ.get("NBRETRY_TEST_KERNEL", "python3")
 """The kernel that is tested: this environment's own, or one of `test_versions`."""
@@ -26,6 +30,17 @@ ABORTING = 20.0
 Message = dict[str, Any]
 OnMessage = Callable[[Message], None]
 When = Callable[[Message], bool]
+
+
+def config() -> Config:
+    """How a `NotebookClient` talks to its kernel: where it can be had, by sockets that are files.
+
+    The numbers of ports are chosen before the kernel listens on them, so that whatever else runs may have taken one.
+    """
+    if sys.platform != "linux":
+        return Config()
+    file = Path(jupyter_runtime_dir()) / f"kernel-{uuid4().hex}.json"
+    return Config({"KernelManager": {"transport": "ipc", "connection_file": str(file)}})
 
 
 @dataclass
@@ -216,7 +231,8 @@ def kernel(path: Path, *cells: str, **variables: str) -> Iterator[Kernel]:
         running[0].reply = execute_reply
 
     resources = {"metadata": {"path": str(path)}}
-    client = Client(nbformat.v4.new_notebook(), timeout=60, kernel_name=KERNEL_NAME, resources=resources)
+    notebook = nbformat.v4.new_notebook()
+    client = Client(notebook, timeout=60, kernel_name=KERNEL_NAME, resources=resources, config=config())
     client.on_cell_executed = keep_reply
     running.append(Kernel(client))
     client.reset_execution_trackers()

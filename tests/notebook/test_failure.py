@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from kernel import Kernel, environment, kernel
+from kernel import Kernel, config, environment, kernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -138,7 +138,7 @@ def test_run_all_stops_at_the_failure(tmp_path: Path, providers: str) -> None:
     """ "Run All" does not go on behind a question that nobody answered, and the file keeps the report of it."""
     sources = ["%load_ext nbretry", providers, HOPELESS, "%%ask -p dead,hopeless\nWhy?", "print('reached')"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}, config=config())
     with pytest.raises(CellExecutionError, match="every provider failed"):
         client.execute(env=environment(tmp_path))
     failed, after = notebook.cells[-2:]

@@ -581,6 +581,22 @@ def test_text_that_comes_after_the_click(nb: Kernel) -> None:
     assert nb.value("eval(_answer.text)[1][-1]['content']") == "new"
 
 
+def test_a_question_of_a_cell_is_to_be_seen(nb: Kernel) -> None:
+    """What a cell puts into the state is asked and stands in the fields; where the cell waits, ``_answer`` is there."""
+    show(nb, "echo")
+    ran = nb.run("p.state.prompt, p.state.system = 'Why?', 'Be brief.'\np.ask()\nassert await p.run is _answer")
+    assert not ran.failed, ran.traceback
+    assert nb.value("[m['content'] for m in eval(_answer.text)[1]]") == ["Be brief.", "Why?"]
+    assert nb.value("[control('Prompt').value, control('System prompt').value]") == ["Why?", "Be brief."]
+    send(nb, "Prompt", typed("And?"))
+    wait_until(nb, "p.state.prompt == 'And?'")
+    assert nb.value("p.state.system") == "Be brief."
+    nb.run("p.state.prompt = 'Who?'")
+    assert nb.value("control('Prompt').value") == "Who?"
+    nb.run("p.state.in_conversation = True")
+    assert nb.value("control('Conversation').value") is True
+
+
 def test_one_panel_and_closing(nb: Kernel) -> None:
     """Every call gives the same panel; one that is closed stops what it asks, and nothing of it is left behind."""
     before = nb.value("len(get_ipython().events.callbacks['post_run_cell'])")
@@ -624,14 +640,17 @@ def test_a_closed_panel(nb: Kernel) -> None:
 
 
 def test_after_the_extension_was_loaded_anew(nb: Kernel) -> None:
-    """``%reload_ext`` leaves the panel as it is: its answers still change no variable while a cell runs."""
+    """``%reload_ext`` leaves the panel as it is: its answers still change no variable of a cell that does not wait."""
     show(nb, "steady")
     nb.run("%reload_ext nbretry")
     nb.run("%ask -p good Why?")
     shown = nb.run("p")
     nb.run("control('Prompt').value = 'Count.'")
-    ran = nb.run("control('Ask').click()\np.run.result(60)\nprint(p.run.state, _answer.provider)")
-    assert ran.printed == "completed good\n"
+    ran = nb.run(
+        "import time\ncontrol('Ask').click()\nwhile not p.run.done():\n    time.sleep(0.05)\n"
+        "print(p.run.state, _answer.provider)\np.run.result()\nprint(_answer.provider)"
+    )
+    assert ran.printed == "completed good\nsteady\n"
     assert nb.value("_answer.provider") == "steady"
     assert "word19" in shown.outputs[1].data["text/plain"]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import nbformat
 import pytest
 from page import Page
-from tutorial import Executed, Tutorial
+from tutorial import NOTEBOOKS, Executed, Tutorial
 
 pytestmark = pytest.mark.local_model
 
@@ -34,3 +38,20 @@ class TestQuickstart(Tutorial):
         words = "%%ask -t 0"
         assert ran.record(words)["provider"] == "local"
         assert "stderr" not in {output.get("name") for output in ran.cell(words).outputs}
+
+    def test_fails_where_nobody_answers(self, ran: Executed) -> None:
+        """A cell that nobody answers fails, after each was asked twice, and the error names each with its exception."""
+        words = "%%ask -p nobody-there,overloaded\n"
+        assert sorted(ran.attempts(words)) == [("nobody-there", "failed")] * 2 + [("overloaded", "failed")] * 2
+        (error,) = [output for output in ran.cell(words).outputs if output.output_type == "error"]
+        assert error.ename == "RetryProviderError"
+        assert "nobody-there: APIConnectionError: cannot connect to http://127.0.0.1:9" in error.evalue
+        assert "overloaded: ServerError: the script says 503" in error.evalue
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every picture and every other notebook that a tutorial links to is there."""
+    texts = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    links = {link for text in texts for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link}
+    assert not [link for link in links if not (path.parent / link.partition("#")[0]).is_file()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import nbformat
-from kernel import KERNEL_NAME, environment
+from kernel import KERNEL_NAME, config, environment
 from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -63,8 +63,8 @@ def run(stem: str, directory: Path) -> Executed:
     """Run a notebook from top to bottom; a cell that fails, and is not tagged as one that does, raises."""
     executed = saved(stem)
     resources = {"metadata": {"path": str(directory)}}
-    client = NotebookClient(executed.document, timeout=AT_MOST, kernel_name=KERNEL_NAME, resources=resources)
-    client.execute(env=environment(directory))
+    how = {"timeout": AT_MOST, "kernel_name": KERNEL_NAME, "config": config()}
+    NotebookClient(executed.document, resources=resources, **how).execute(env=environment(directory))
     return executed
 
 
@@ -114,7 +114,7 @@ class Tutorial:
         alone = ["-p", "no:cacheprovider", "-c", str(tmp_path / "pytest.ini"), "--nbval-kernel-name", KERNEL_NAME]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", *how, *alone, str(NOTEBOOKS / f"{self.stem}.ipynb")],
-            env=environment(tmp_path),
+            env=environment(tmp_path, NBRETRY_PAINT="once"),
             cwd=tmp_path,
             capture_output=True,
             text=True,

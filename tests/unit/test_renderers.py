@@ -30,6 +30,7 @@ from nbretry.redaction import remember_secret
 from nbretry.renderers.console import ConsoleRenderer
 from nbretry.renderers.jsonlines import JsonLinesRenderer, read_events
 from nbretry.renderers.report import attempt_line, report_html, report_text, seconds, status_line, summary
+from nbretry.renderers.tables import table_html
 from nbretry.types import Usage
 
 HOSTILE = "<script>alert('x')</script>&\"'"
@@ -291,3 +292,9 @@ def test_wrong_line_of_a_log_is_named(line: str, message: str) -> None:
     first = logged(RunStarted(0.0, (), "", ""))
     with pytest.raises(ValueError, match=message):
         list(read_events([first, line, "\n"]))
+
+
+def test_a_column_of_short_words_claims_no_width() -> None:
+    """In a table, room is held free for a long text, and not where there is a word or two."""
+    table = table_html(("State",), [("ready",), ("failed once: ServerError: it is overloaded",)], wide=[0])
+    assert ["min-width" in cell for cell in table.split("<td")[1:]] == [False, True]

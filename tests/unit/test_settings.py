@@ -171,6 +171,7 @@ VALUES: dict[str, tuple[str, str, Any]] = {
     "budget": ("2", "2", 2.0),
     "format": ("text", '"text"', "text"),
     "context": ("-", "0", 0),
+    "paint": ("once", '"once"', "once"),
 }
 
 

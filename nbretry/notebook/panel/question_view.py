@@ -59,6 +59,7 @@ class QuestionView:
         self._state = state
         self._lock = lock
         self._tell_typed = typed
+        self._seen = (state.prompt, state.system, state.in_conversation)
         self._is_filling = False
         self._system = make(
             ipywidgets.Textarea,
@@ -89,7 +90,7 @@ class QuestionView:
         self._use = button("Use in %%ask", "", actions.use_in_ask)
         buttons = [self._ask, self._stop, self._again, self._clear]
         bar = [*buttons, self._in_conversation, self._turns, beside, self._use]
-        fields = [self._system, self._prompt, self._in_conversation]
+        fields = self._fields = (self._prompt, self._system, self._in_conversation)
         self.parts: Sequence[Any] = [
             self._system,
             self._prompt,
@@ -120,18 +121,23 @@ class QuestionView:
         set_traits(self._system, placeholder=f"{mask(setting.value)}   ({setting.source})" if setting.value else "none")
 
     def fill_in(self) -> None:
-        """Have the prompt's field show the state's."""
+        """Have the fields show what a cell has changed in the state."""
+        # Not what differs from a field: that may be typed already, and wait for the lock to arrive in the state.
+        state, before = self._state, self._seen
+        self._seen = (state.prompt, state.system, state.in_conversation)
         self._is_filling = True
         try:
-            set_traits(self._prompt, value=self._state.prompt)
+            for field, value, old in zip(self._fields, self._seen, before, strict=True):
+                if value != old:
+                    set_traits(field, value=value)
         finally:
             self._is_filling = False
 
     def _typed(self, change: Any) -> None:
         with self._lock:
             if not self._is_filling:
-                self._state.prompt, self._state.system = self._prompt.value, self._system.value
-                self._state.in_conversation = self._in_conversation.value
+                self._seen = (self._prompt.value, self._system.value, self._in_conversation.value)
+                self._state.prompt, self._state.system, self._state.in_conversation = self._seen
                 self._tell_typed()
 
 

@@ -83,14 +83,18 @@ def panel(providers: Sequence[str] | None = None) -> Panel:
 
     There is one, which any number of cells may show; they all show the same.
 
-        nbretry.panel(["openai:gpt-4o-mini", "local"])
-
     Args:
         providers: names of the providers to pick from, as ``name`` or ``name:model``, in the order of asking; None to
             leave them as they are, or at first for those that are asked where nobody is named.
 
     Raises:
         ConfigError: this is no notebook, or a name is unknown.
+
+    Example:
+        >>> import nbretry
+        >>> panel = nbretry.panel(["openai:gpt-5.4-mini", "local"])
+        >>> print(panel)
+        <Panel: asks openai, local · idle>
     """
     from IPython import get_ipython
 
@@ -125,6 +129,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         self._watch.hold()  # also where the extension is loaded anew, or taken away
         self._cell_context = self._page_context = contextvars.copy_context()
         self._run: BackgroundAnswer | None = None
+        self._late: list[Answer] = []  # not yet in the user's variables
         self._typed_at = 0.0
         self._note = ""
         self._stop_ticking: Callable[[], None] | None = None
@@ -331,6 +336,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
     def _show_controls(self) -> None:
         for view in (self._picker, self._settings, self._adding):
             view.show()
+        self._question_view.fill_in()
         self._question_view.show_settings()
         self._show_question()
 
@@ -377,7 +383,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             return await self._answer_question(again, note)
 
         # In the context of the cell: a span that is open there is the parent of this run's spans.
-        self._run = self._cell_context.copy().run(BackgroundAnswer, answer_question, self._end, None, True)
+        self._run = self._cell_context.copy().run(BackgroundAnswer, answer_question, self._end, self._put_taken, True)
 
     async def _answer_question(self, again: bool, note: Callable[[Answer], None]) -> Answer:
         while (wait := self._typed_at + _SETTLED - time.monotonic()) > 0:  # noqa: ASYNC110 (that nothing happens has no event)
@@ -400,7 +406,9 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
 
         def keep(answer: Answer) -> None:
             note(answer)
-            self._watch.call_between_cells(lambda: keep_late_in_shell(self._shell, answer))
+            with self._lock:
+                self._late.append(answer)
+            self._watch.call_between_cells(lambda: self._put(answer))
 
         try:
             answer: Answer = await ask_prepared(self._shell, prepared, new_renderer, keep, self._tell)
@@ -408,6 +416,18 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         finally:
             for painter in painters:
                 painter.close()
+
+    def _put_taken(self, background: BackgroundAnswer) -> None:
+        """A cell has waited for it."""
+        self._put(background.answer)
+
+    def _put(self, answer: Answer) -> None:
+        """Put an answer into the user's variables, the first time that this is called."""
+        with self._lock:
+            still = [late for late in self._late if late is not answer]
+            if len(still) < len(self._late):
+                self._late = still
+                keep_late_in_shell(self._shell, answer)
 
     def _end(self, background: BackgroundAnswer) -> None:
         with self._lock:
