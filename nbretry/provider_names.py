@@ -19,7 +19,7 @@ from nbretry.definitions import ProviderTable
 from nbretry.errors import ConfigError, nearest
 from nbretry.keys import find_key
 from nbretry.names import is_name, name_refused, split_name
-from nbretry.providers.base import NamedProvider, provider_name, resolve_model
+from nbretry.providers.base import NamedProvider, problem_with, provider_name, resolve_model
 from nbretry.providers.presets import PRESETS, provider_from_preset, provider_from_table
 from nbretry.settings import Settings
 from nbretry.types import ProviderType
@@ -51,10 +51,12 @@ class ProviderNames:
             deadlines: for it alone, in place of the session's.
 
         Raises:
-            ConfigError: the name cannot be typed after ``-p``.
+            ConfigError: the name cannot be typed after ``-p``, or this is no provider.
         """
         if not is_name(name):
             raise ConfigError(name_refused(name, "a provider"))
+        if problem := problem_with(provider):
+            raise ConfigError(f"{name!r} cannot be registered: {problem}")
         self._registered[name] = provider if deadlines is None else NamedProvider(name, provider, deadlines)
 
     def names(self) -> list[str]:
@@ -140,9 +142,11 @@ class ProviderNames:
         if name in points:
             try:
                 provider: ProviderType = points[name].load()
-                return provider
             except Exception as error:
                 raise ConfigError(f"the provider {name!r} of another package cannot be loaded: {error}") from error
+            if problem := problem_with(provider):
+                raise ConfigError(f"the provider {name!r} of another package cannot be asked: {problem}")
+            return provider
         if name in PRESETS:
             return provider_from_preset(name)
         raise ConfigError(f"there is no provider named {name!r}{nearest(name, self.names())}")

@@ -98,7 +98,7 @@ class Session:
             deadlines: for it alone, in place of the session's.
 
         Raises:
-            ConfigError: the name cannot be typed after ``-p``.
+            ConfigError: the name cannot be typed after ``-p``, or this is no provider.
 
         Example:
             >>> from nbretry.testing import simulate
@@ -416,7 +416,7 @@ def register(name: str, provider: ProviderType, deadlines: Deadlines | None = No
         deadlines: for it alone, in place of the session's.
 
     Raises:
-        ConfigError: the name cannot be typed after ``-p``.
+        ConfigError: the name cannot be typed after ``-p``, or this is no provider.
 
     Example:
         >>> import asyncio

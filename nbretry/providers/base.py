@@ -30,6 +30,7 @@ __all__ = [
     "is_content",
     "iterate",
     "passes_through",
+    "problem_with",
     "provider_name",
     "resolve_model",
     "supports_stream",
@@ -163,6 +164,25 @@ _MISSING = {
     "create_async": _create_async,
 }
 _FILLED_IN = tuple(_MISSING.values())
+
+
+def problem_with(provider: Any) -> str | None:
+    """Why this can never answer, in one line with what would be right; None where it may well.
+
+    Args:
+        provider: what somebody offers as a provider.
+    """
+    kind = provider if isinstance(provider, type) else type(provider)
+    methods = [name for name in _SYNC_METHODS if hasattr(provider, name)]
+    if not methods:
+        return f"a {kind.__name__} is no provider: it has none of the methods {', '.join(_MISSING)}"
+    if provider is kind and all(_needs_an_instance(inspect.getattr_static(kind, name)) for name in methods):
+        return f"{kind.__name__}.{methods[0]} takes an instance as self: give {kind.__name__}() in place of the class"
+    return None
+
+
+def _needs_an_instance(method: Any) -> bool:
+    return inspect.isfunction(method) and next(iter(inspect.signature(method).parameters), "") == "self"
 
 
 def provider_name(provider: ProviderType) -> str:

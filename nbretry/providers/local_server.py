@@ -15,14 +15,16 @@ The file imports nothing of nbretry: it is run by its path, and starts as fast a
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, NoReturn, TypedDict
 
-__all__ = ["Settings", "main"]
+__all__ = ["Settings", "main", "processor_limit"]
 
 _ORPHAN_CHECK = 0.5
 """Seconds between two looks at who the parent is."""
@@ -37,7 +39,7 @@ class Settings(TypedDict):
         api_key: the key without which nothing is answered.
         n_ctx: tokens that one conversation may have.
         n_parallel: conversations that are answered at the same time.
-        n_threads: threads to compute with, or None for one fewer than there are processors.
+        n_threads: threads to compute with, or None for one fewer than there are processors to use.
         sys_path: the parent's import path, so that whatever the parent can import is found here too.
     """
 
@@ -108,9 +110,33 @@ def _serve(settings: Settings) -> Any:
 
 
 def _spare_processors() -> int:
-    """All but one, for the kernel and the browser."""
+    """All but one of those that may be used: that is for the kernel and the browser."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, usable - 1)
+    return max(1, int(min(usable, processor_limit())) - 1)
+
+
+def processor_limit(control_groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """Processors whose time a container may use; infinite where nothing limits it.
+
+    A container, as Binder's, sees every processor of its host and has the time of one or two: with a thread for each
+    that is seen, the model is several times slower than with one.
+
+    Args:
+        control_groups: where Linux tells the limits, in either of its two versions of control groups.
+    """
+    try:
+        quota, period = (control_groups / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota, period = (
+                (control_groups / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+            )
+        except OSError:
+            return math.inf
+    try:
+        return float(quota) / float(period) if float(quota) > 0 else math.inf
+    except (ValueError, ZeroDivisionError):  # the word max
+        return math.inf
 
 
 def _say(report: int, message: dict[str, Any]) -> None:

@@ -29,8 +29,9 @@ def seconds(words: Locator, pattern: str) -> float:
 def test_a_question_and_a_failover(panel: PanelPage, pictures: Path) -> None:
     """One types a question and presses Ask; two fail, the third answers, and everything of it is told."""
     panel.show("nobody-there,refusing,thorough,groq,local")
-    assert panel.enabled() == {"Use in %%ask"}
     expect(panel.state("groq")).to_contain_text("no key: set GROQ_API_KEY")
+    expect(panel.button("Use in %%ask")).to_be_enabled()
+    assert panel.enabled() == {"Use in %%ask"}
     panel.picture(pictures / "panel-idle.png")
     panel.prompt.click()
     panel.page.keyboard.type("Why is the sky blue?")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from nbretry.deadlines import Deadlines
 from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
 from nbretry.events import Event, RunCancelled, RunCompleted, RunStarted
 from nbretry.planning import plan, roster
-from nbretry.providers import OpenAIProvider, ScriptedProvider
+from nbretry.providers import OpenAIProvider, RetryProvider, ScriptedProvider
 from nbretry.providers.presets import PRESETS
 from nbretry.session import Question, Session, default_session
+from nbretry.types import Messages
 
 ROOT = Path(nbretry.__file__).parents[1]
 KEYS = [preset.key_variable for preset in PRESETS.values() if preset.key_variable]
@@ -67,6 +68,51 @@ def test_name_that_cannot_be_typed_is_refused(session: Session, name: str) -> No
     """A name that could not stand after -p is refused in one line that says which letters may be used."""
     with pytest.raises(ConfigError, match=r"cannot name a provider: use letters, digits, '_', '-' and '\.'$"):
         session.register(name, ScriptedProvider())
+
+
+class Ordinary:
+    def create_completion(self, model: str, messages: Messages, **options: Any) -> Iterator[str]:
+        yield "Hello"
+
+
+class Mixed(Ordinary):
+    @classmethod
+    async def create_async(cls, model: str, messages: Messages, **options: Any) -> str:
+        return "Hello"
+
+
+@pytest.mark.parametrize(
+    ("provider", "message"),
+    [
+        (
+            "openai",
+            (
+                "'mine' cannot be registered: a str is no provider: it has none of the methods create_completion, "
+                "create_async_generator, create_async"
+            ),
+        ),
+        (
+            Ordinary,
+            (
+                "'mine' cannot be registered: Ordinary.create_completion takes an instance as self: "
+                "give Ordinary() in place of the class"
+            ),
+        ),
+    ],
+)
+def test_what_can_never_answer_is_refused(session: Session, provider: Any, message: str) -> None:
+    """What is no provider, and a class whose methods need an instance, is refused with what would be right."""
+    with pytest.raises(ConfigError) as caught:
+        session.register("mine", provider)
+    assert str(caught.value) == message
+    assert "mine" not in session.names()
+
+
+@pytest.mark.parametrize("provider", [Ordinary(), Mixed, Mixed(), ScriptedProvider(), RetryProvider([Mixed])])
+def test_what_may_answer_is_registered(session: Session, provider: Any) -> None:
+    """A class with one method that needs no instance is a provider, and every instance with a method is."""
+    session.register("mine", provider)
+    assert session.provider("mine") is provider
 
 
 def test_registered_name_comes_before_a_known_service(session: Session) -> None:
