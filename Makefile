@@ -30,6 +30,7 @@ tutorials: $(VENV)/.tutorials
 	@$(BIN)/nbretry pull
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.store_widget_state=False $(TUTORIALS)
+	$(BIN)/jupyter nbconvert --to notebook --inplace --CoalesceStreamsPreprocessor.enabled=True $(TUTORIALS)
 
 test: $(VENV)/.test
 	@$(BIN)/nbretry pull

@@ -136,7 +136,7 @@ def test_failed_question_adds_nothing(talk: Kernel) -> None:
 def test_stopped_answer_is_kept_as_far_as_it_came(talk: Kernel, cell: str) -> None:
     """What had come when the question was stopped is kept, marked, and sent with the next question."""
     ran = talk.run(cell, interrupt_when=says("word3"))
-    assert ran.failed
+    assert ran.raised
     partial = talk.value("_answer.text")
     assert partial.startswith("word0 word1")
     assert turns(talk) == [("Count.", partial, "stopped")]
