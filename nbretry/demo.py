@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,7 +27,8 @@ class _Narrator:
 
     def text(self, source: str) -> None:
         """A cell of text has its turn: its headings are told with the code under them."""
-        self._headings += [line for line in source.splitlines() if line.startswith("#")]
+        without_code = re.sub(r"^```.*?^```", "", source, flags=re.MULTILINE | re.DOTALL)
+        self._headings += re.findall(r"^#{1,6} .*", without_code, re.MULTILINE)
 
     def cell(self, source: str) -> None:
         """A code cell begins."""

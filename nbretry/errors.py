@@ -435,12 +435,20 @@ def _says_context_is_too_long(message: str) -> bool:
 
 
 def type_name(exception: BaseException) -> str:
-    """Name of an exception's type, also of one that was read back from a record."""
+    """Name of an exception's type, also of one that was read back from a record.
+
+    >>> type_name(RecordedError("RateLimitError", "slow down"))
+    'RateLimitError'
+    """
     return exception.type_name if isinstance(exception, RecordedError) else type(exception).__name__
 
 
 def message_of(exception: BaseException) -> str:
-    """An exception's text with every known secret masked; empty where it cannot even say that."""
+    """An exception's text with every known secret masked; empty where it cannot even say that.
+
+    >>> message_of(ValueError("wrong key: sk-" + "7" * 20))
+    'wrong key: [secret]'
+    """
     try:
         # Half a character, as in the path of a file, would keep whatever quotes it from being shown and saved.
         return mask(str(exception).encode("utf-8", "replace").decode())
@@ -449,7 +457,11 @@ def message_of(exception: BaseException) -> str:
 
 
 def describe(exception: BaseException) -> str:
-    """``Type: message`` with every known secret masked; the type alone where there is no message."""
+    """``Type: message`` with every known secret masked; the type alone where there is no message.
+
+    >>> describe(TimeoutError("no content came"))
+    'TimeoutError: no content came'
+    """
     message = message_of(exception).strip()
     return f"{type_name(exception)}: {message}" if message else type_name(exception)
 
@@ -469,7 +481,11 @@ def attribute_of(owner: Any, name: str) -> Any:
 
 
 def status_of(exception: BaseException) -> int | None:
-    """The HTTP status, 400 to 599, that an exception or its response carries under any of the usual names."""
+    """The HTTP status, 400 to 599, that an exception or its response carries under any of the usual names.
+
+    >>> status_of(RateLimitError("slow down", status_code=429))
+    429
+    """
     for owner in (exception, attribute_of(exception, "response")):
         for name in ("status_code", "status", "code", "http_status"):
             value = attribute_of(owner, name)
@@ -481,7 +497,11 @@ def status_of(exception: BaseException) -> int | None:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """The end of a line that refuses a word: ``; did you mean 'x'?`` where a known one is near, else all of them."""
+    """The end of a line that refuses a word: ``; did you mean 'x'?`` where a known one is near, else all of them.
+
+    >>> nearest("gorq", ["groq", "xai"])
+    "; did you mean 'groq'?"
+    """
     import difflib  # for a mistake only
 
     by_lower_case = {name.lower(): name for name in reversed(known)}

@@ -294,7 +294,6 @@ _BY_NAME: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event
 def to_json(event: Event) -> dict[str, Any]:
     """The event as a dict that `json.dumps` takes, secrets masked, with its class's name under ``event``.
 
-    >>> from nbretry.events import TextDelta
     >>> to_json(TextDelta(1, "Hello"))
     {'event': 'TextDelta', 'attempt': 1, 'text': 'Hello'}
     """

@@ -172,17 +172,21 @@ def problem_with(provider: Any) -> str | None:
     Args:
         provider: what somebody offers as a provider.
     """
-    kind = provider if isinstance(provider, type) else type(provider)
-    methods = [name for name in _SYNC_METHODS if hasattr(provider, name)]
-    if not methods:
-        return f"a {kind.__name__} is no provider: it has none of the methods {', '.join(_MISSING)}"
-    if provider is kind and all(_needs_an_instance(inspect.getattr_static(kind, name)) for name in methods):
-        return f"{kind.__name__}.{methods[0]} takes an instance as self: give {kind.__name__}() in place of the class"
+    try:
+        _, without_loop = _function_of(provider, _SYNC_METHODS, _ACCESSORS)
+        _, in_loop = _function_of(provider, _ASYNC_METHODS, _ACCESSORS[::-1])
+    except TypeError as error:
+        return str(error)
+    except Exception:  # of the provider's own code, which may do better when it is asked
+        return None
+    if isinstance(provider, type) and _needs_an_instance(without_loop) and _needs_an_instance(in_loop):
+        name = provider.__name__
+        return f"the methods of {name} take an instance as self: give {name}() in place of the class"
     return None
 
 
-def _needs_an_instance(method: Any) -> bool:
-    return inspect.isfunction(method) and next(iter(inspect.signature(method).parameters), "") == "self"
+def _needs_an_instance(function: Callable[..., Any]) -> bool:
+    return inspect.isfunction(function) and next(iter(inspect.signature(function).parameters), "") == "self"
 
 
 def provider_name(provider: ProviderType) -> str:

@@ -84,8 +84,8 @@ class LocalServer:
             path: a GGUF file.
             n_ctx: tokens that one conversation may have, prompt and answer together.
             n_parallel: conversations answered at the same time, each with memory for ``n_ctx`` tokens; more wait.
-            n_threads: threads to compute with; by default one fewer than there are processors, as a thread that has to
-                wait for its processor holds up all the others.
+            n_threads: threads to compute with; by default one fewer than there are processors to use, as a thread that
+                has to wait for its processor holds up all the others.
 
         Raises:
             ConfigError: a number is not positive.

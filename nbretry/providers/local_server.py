@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn, TypedDict
 
-__all__ = ["Settings", "main", "processor_limit"]
+__all__ = ["Settings", "main", "processor_limit", "spare_processors"]
 
 _ORPHAN_CHECK = 0.5
 """Seconds between two looks at who the parent is."""
@@ -110,9 +110,18 @@ def _serve(settings: Settings) -> Any:
 
 
 def _spare_processors() -> int:
-    """All but one of those that may be used: that is for the kernel and the browser."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(usable, processor_limit())) - 1)
+    return spare_processors(usable, processor_limit())
+
+
+def spare_processors(usable: int, limit: float) -> int:
+    """How many threads are to compute: all but one, that is for the kernel and the browser.
+
+    Args:
+        usable: how many processors there are for this process.
+        limit: of how many it may use the time.
+    """
+    return max(1, int(min(usable, limit)) - 1)
 
 
 def processor_limit(control_groups: Path = Path("/sys/fs/cgroup")) -> float:

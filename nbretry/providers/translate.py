@@ -34,7 +34,6 @@ from nbretry.failures import retry_after_of
 
 __all__ = ["Asked", "error_in_stream", "is_mapped", "is_transport_error", "origin", "translate"]
 
-
 _BY_NAME: dict[str, type[ProviderError]] = {
     # Of both SDKs. Those with a status are told apart by it; the class here stands for the whole branch.
     "APIStatusError": APIStatusError,

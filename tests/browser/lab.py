@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import nbformat
 from playwright.sync_api import Locator, Page, expect, sync_playwright
+from ports import free_port
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -78,9 +78,7 @@ def serve(directory: Path) -> Iterator[Server]:
     root = directory / "root"
     root.mkdir()
     _write_settings(directory / "settings", "notification", {"fetchNews": "false", "checkForUpdates": False})
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     token = secrets.token_hex(16)
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),

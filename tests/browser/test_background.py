@@ -38,9 +38,9 @@ def test_each_streams_into_its_own_cell(page: Page, server: Server, pictures: Pa
     expect(notebook.cell(3)).to_contain_text("working 1", timeout=PATIENCE)
     seen = [notebook.output(index).first.inner_text() for index in (1, 2)]
     expect(notebook.cell(3)).to_contain_text("working 2", timeout=PATIENCE)
-    notebook.screenshot(pictures / f"background-streaming-{theme.lower()}.png", 1, 3)
     later = [notebook.output(index).first.inner_text() for index in (1, 2)]
     expect(notebook.cell(3).locator(".jp-InputPrompt")).to_have_text("[*]:", timeout=PATIENCE)
+    notebook.screenshot(pictures / f"background-streaming-{theme.lower()}.png", 1, 3)
     for before, after in zip(seen, later, strict=True):
         assert len(after) > len(before)
         assert after.startswith(before.strip())

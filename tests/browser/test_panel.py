@@ -111,6 +111,7 @@ def test_stop_while_it_streams(panel: PanelPage, pictures: Path) -> None:
     idle = panel.places(above)
     panel.ask("Count.")
     expect(panel.text).to_contain_text("word5", timeout=PATIENCE)
+    expect(panel.happened).to_be_visible(timeout=PATIENCE)
     begun = panel.places([*above, panel.happened, panel.text])
     expect(panel.text).to_contain_text("word40", timeout=PATIENCE)
     assert panel.places([*above, panel.happened, panel.text]) == begun

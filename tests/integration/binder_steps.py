@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import websocket
+from ports import free_port
 from unable import unable
 
 ROOT = Path(__file__).parents[2]
@@ -322,13 +322,6 @@ def find_python(version: str) -> str:
         if process.stdout.strip() == version:
             return found
     return sys.executable
-
-
-def free_port() -> int:
-    """A port of the loopback interface on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _network_settings() -> dict[str, str]:

@@ -100,8 +100,9 @@ def pip(*arguments: str, cwd: Path, python: str = sys.executable) -> None:
     constraints = (ROOT / ".ci" / "constraints.txt").as_uri()
     command = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", *arguments]
     done = run(command, cwd, PIP_CONSTRAINT=constraints)
-    if done.returncode:
-        unable(f"it could not be installed: {done.stderr.strip().splitlines()[-3:]}")
+    if any(words in done.stderr for words in ("No matching distribution", "Could not fetch")):
+        unable(f"there is no package index to install from: {done.stderr.strip().splitlines()[-3:]}")
+    assert done.returncode == 0, done.stderr
 
 
 def files_of_the_project() -> list[str]:

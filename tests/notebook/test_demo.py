@@ -23,7 +23,7 @@ def test_tells_what_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     """Headings, what is asked, who fails and who answers stand in their order, also a failure that is meant to be."""
     fails = nbformat.v4.new_code_cell("%ask -p busy Anybody", metadata={"tags": ["raises-exception"]})
     cells = [
-        nbformat.v4.new_markdown_cell("# First\n\nIt is not told what follows it."),
+        nbformat.v4.new_markdown_cell("# First\n\nIt is not told.\n\n```python\n# of code\n```\n#tag"),
         nbformat.v4.new_code_cell(ASKED),
         nbformat.v4.new_markdown_cell("## If nobody answers"),
         fails,
@@ -44,7 +44,7 @@ def test_tells_what_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     ]
     places = [[line.startswith(words) for line in lines].index(True) for words in expected]
     assert places == sorted(places)
-    assert not {"It is not told what follows it.", "## The end"} & set(lines), "only headings of code are told"
+    assert not {"It is not told.", "# of code", "#tag", "## The end"} & set(lines), "only headings of code are told"
     assert status == 0
     executed = nbformat.read(tmp_path / "out" / "it.ipynb", as_version=4)
     assert executed.cells[-2].outputs[0].text == "reached\n"

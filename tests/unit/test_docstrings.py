@@ -19,11 +19,9 @@ from nbretry import session
 from nbretry.providers.presets import PRESETS
 
 NAMES = public_names()
-HELPERS = {f"nbretry.errors.{name}" for name in ("describe", "message_of", "nearest", "status_of", "type_name")}
-"""Functions for whoever shows an error; what they do fits into a line."""
 
 NEED_EXAMPLE = {
-    *(public.name for public in NAMES if not public.is_member and public.name not in HELPERS),
+    *(public.name for public in NAMES if not public.is_member),
     *(f"nbretry.Answer.{name}" for name in ("apply", "code", "from_dict", "json", "messages")),
     *(f"nbretry.RetryPolicy.{name}" for name in ("backoff", "decide")),
     *(

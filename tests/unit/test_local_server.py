@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nbretry.providers.local_server import processor_limit
+from nbretry.providers.local_server import processor_limit, spare_processors
 
 NEWER = "cpu.max"
 QUOTA, PERIOD = "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"
@@ -35,3 +35,11 @@ def test_processor_limit(tmp_path: Path, files: dict[str, str], limit: float) ->
         place.parent.mkdir(exist_ok=True)
         place.write_text(text)
     assert processor_limit(tmp_path) == limit
+
+
+@pytest.mark.parametrize(
+    ("usable", "limit", "threads"), [(8, math.inf, 7), (8, 4.0, 3), (8, 1.5, 1), (64, 0.5, 1), (1, math.inf, 1)]
+)
+def test_spare_processors(usable: int, limit: float, threads: int) -> None:
+    """One processor is left free of those that may be used, and one thread computes at least."""
+    assert spare_processors(usable, limit) == threads

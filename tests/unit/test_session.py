@@ -19,7 +19,7 @@ from nbretry.deadlines import Deadlines
 from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
 from nbretry.events import Event, RunCancelled, RunCompleted, RunStarted
 from nbretry.planning import plan, roster
-from nbretry.providers import OpenAIProvider, RetryProvider, ScriptedProvider
+from nbretry.providers import BaseProvider, OpenAIProvider, RetryProvider, ScriptedProvider
 from nbretry.providers.presets import PRESETS
 from nbretry.session import Question, Session, default_session
 from nbretry.types import Messages
@@ -75,42 +75,64 @@ class Ordinary:
         yield "Hello"
 
 
+class Derived(BaseProvider):
+    async def create_async_generator(self, model: str, messages: Messages, **options: Any) -> AsyncIterator[str]:
+        yield "Hello"
+
+
+class Empty(BaseProvider):
+    pass
+
+
 class Mixed(Ordinary):
     @classmethod
     async def create_async(cls, model: str, messages: Messages, **options: Any) -> str:
         return "Hello"
 
 
+class OnlyAccessor:
+    def get_create_function(self) -> Any:
+        return Ordinary().create_completion
+
+
+class Dynamic(type):
+    def __getattr__(cls, name: str) -> Any:
+        if name != "create_completion":
+            raise AttributeError(name)
+        return Ordinary().create_completion
+
+
+class OfDynamic(metaclass=Dynamic):
+    pass
+
+
 @pytest.mark.parametrize(
-    ("provider", "message"),
+    ("provider", "problem"),
     [
+        ("openai", "str is no provider: it has none of create_completion, create_async_generator, create_async"),
+        (Empty, "Empty is no provider: it has none of create_completion, create_async_generator, create_async"),
+        (Ordinary, "the methods of Ordinary take an instance as self: give Ordinary() in place of the class"),
+        (Derived, "the methods of Derived take an instance as self: give Derived() in place of the class"),
         (
-            "openai",
-            (
-                "'mine' cannot be registered: a str is no provider: it has none of the methods create_completion, "
-                "create_async_generator, create_async"
-            ),
-        ),
-        (
-            Ordinary,
-            (
-                "'mine' cannot be registered: Ordinary.create_completion takes an instance as self: "
-                "give Ordinary() in place of the class"
-            ),
+            OpenAIProvider,
+            "the methods of OpenAIProvider take an instance as self: give OpenAIProvider() in place of the class",
         ),
     ],
 )
-def test_what_can_never_answer_is_refused(session: Session, provider: Any, message: str) -> None:
+def test_what_can_never_answer_is_refused(session: Session, provider: Any, problem: str) -> None:
     """What is no provider, and a class whose methods need an instance, is refused with what would be right."""
     with pytest.raises(ConfigError) as caught:
         session.register("mine", provider)
-    assert str(caught.value) == message
+    assert str(caught.value) == f"'mine' cannot be registered: {problem}"
     assert "mine" not in session.names()
 
 
-@pytest.mark.parametrize("provider", [Ordinary(), Mixed, Mixed(), ScriptedProvider(), RetryProvider([Mixed])])
+@pytest.mark.parametrize(
+    "provider",
+    [Ordinary(), Derived(), Mixed, Mixed(), OnlyAccessor(), OfDynamic, ScriptedProvider(), RetryProvider([Mixed])],
+)
 def test_what_may_answer_is_registered(session: Session, provider: Any) -> None:
-    """A class with one method that needs no instance is a provider, and every instance with a method is."""
+    """A class with one method that needs no instance is a provider, and whatever gives such a function is."""
     session.register("mine", provider)
     assert session.provider("mine") is provider
 

@@ -103,11 +103,12 @@ class PanelPainter(RepaintedOutput):
 
     def paint(self) -> None:
         """Show the answer so far."""
-        self._show_picture(self._answer, self._picture_of(self._answer))
         if self._attempts_changed:
             self._attempts_changed = False
+            # These first, as they stand above the text, which would move down otherwise.
             self._paint_attempts()
             self._tell_attempts(failures_html(self._answer))
+        self._show_picture(self._answer, self._picture_of(self._answer))
 
     def _tick(self) -> None:
         if changes_with_time(self._answer):
