@@ -4,6 +4,7 @@
 # make check  lint, types, layers, format
 # make bench  what a run costs for each chunk, and what loading costs
 # make tutorials  run the tutorials and save them with their outputs
+# make matrix  run the notebook tests on every Python that is here, with old and new versions, and write the README's table
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +16,7 @@ NOTEBOOK := notebooks/01-quickstart.ipynb
 OUTPUT := build/01-quickstart.ipynb
 TUTORIALS := $(wildcard notebooks/*.ipynb)
 
-.PHONY: demo test lab tutorials check format bench clean
+.PHONY: demo test lab tutorials matrix check format bench clean
 
 demo: $(VENV)/.lab
 	@$(BIN)/nbretry pull
@@ -49,6 +50,10 @@ format: $(VENV)/.check
 
 bench: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/overhead.py
+
+matrix: $(VENV)/.test
+	@$(BIN)/nbretry pull
+	$(BIN)/python tests/notebook/matrix.py $(ARGS)
 
 $(VENV)/.pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nbretry needs Python 3.11 or newer: make PYTHON=python3.12")'

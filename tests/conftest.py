@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Neither the files nor the keys of whoever runs the tests; kernels and commands that tests start inherit it.
-OURS = ("NBRETRY_CACHE_DIR", "NBRETRY_TEST_KERNEL", "NBRETRY_TEST_PREFIX")
+OURS = ("NBRETRY_CACHE_DIR", "NBRETRY_TEST_KERNEL")
 for variable in [name for name in os.environ if name.startswith("NBRETRY_") and name not in OURS]:
     del os.environ[variable]
 os.environ["NBRETRY_CONFIG"] = os.devnull

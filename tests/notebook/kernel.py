@@ -22,7 +22,7 @@ from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
 KERNEL_NAME = os.environ.get("NBRETRY_TEST_KERNEL", "python3")
-"""The kernel that is tested: this environment's own, or one of `test_versions`."""
+"""The kernel that is tested: this environment's own, or one that `versions` has specified."""
 
 ABORTING = 20.0
 """Seconds in which a kernel has to take the next cell; it takes a few milliseconds."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -235,4 +234,4 @@ def test_nobody_to_ask(tmp_path: Path) -> None:
 
 def test_interpreter_is_the_one_that_runs_the_tests(nb: Kernel) -> None:
     """The kernel runs in the environment under test and not in another one."""
-    assert nb.value("__import__('sys').prefix") == os.environ.get("NBRETRY_TEST_PREFIX", sys.prefix)
+    assert nb.value("__import__('sys').prefix") == sys.prefix

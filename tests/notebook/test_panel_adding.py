@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page import Page
 
+from nbretry import redaction
 from nbretry.keys import enter_key, forget_key
 from nbretry.notebook.panel.adding import ADDING_STYLE, AddingForm
 from nbretry.notebook.panel.state import PanelState
@@ -607,8 +608,10 @@ def test_the_text_that_arrives_is_looked_at_before_all_else(form: Form) -> None:
 @given(st.text(max_size=60), st.sampled_from(["variable", "address", "name"]))
 def test_any_text_can_be_looked_at(text: str, meant: Any) -> None:
     """Whatever was typed, it is said whether it is a key; what cannot name a variable always may be one."""
-    is_key = remember_typed_key(text.replace("0", "o"), meant)
-    assert is_key or meant != "variable" or not text.strip() or text.replace("0", "o").strip().isidentifier()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redaction, "_known", set())  # what is taken for a key here is ordinary text in the other tests
+        is_key = remember_typed_key(text, meant)
+    assert is_key or meant != "variable" or not text.strip() or text.strip().isidentifier()
 
 
 # --- strangers' texts, and the widgets --------------------------------------------------------------------------------

@@ -1,99 +1,119 @@
-"""`%%ask`, its other forms, the interrupt and the panel on other versions of IPython, ipykernel and ipywidgets.
+"""`%%ask`, its other forms, the interrupt and the first tutorial on other versions, and the README's table of them all.
 
-The oldest that are allowed are among them. Each combination gets an environment of its own, made once and kept under
-``.cache``, whose kernel runs the same tests as this environment's.
+What runs here is a part of what ``make matrix`` runs: the lowest versions, another Python, and a loop that the old
+nest-asyncio has patched.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import subprocess
+import re
 import sys
-import tomllib
-import venv
+from collections import Counter
 from pathlib import Path
 
+import nbformat
 import pytest
+from kernel import environment
+from matrix import FAILED, NOT_FOUND, README, Row, declared, known, row_of
+from nbclient import NotebookClient
 from unable import unable
-
-ROOT = Path(__file__).parents[2]
-DEPENDENCIES: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-    "dependencies"
-]
-LOWEST_IPYKERNEL = "ipykernel==6.29"
-"""No dependency of ours, as a terminal needs none; what is tested here is the oldest that is promised."""
-
-LOWEST = "the lowest that are allowed"
-VERSIONS = {
-    LOWEST: [*(name.replace(">=", "==") for name in DEPENDENCIES), LOWEST_IPYKERNEL],
-    "IPython 8 with ipykernel 7": [*DEPENDENCIES, "ipython<9", "ipykernel>=7,<8"],
-    "IPython 9 with ipykernel 6": [*DEPENDENCIES, "ipython>=9,<10", "ipykernel>=6.29,<7"],
-}
-TESTS = (
-    "test_paths.py",
-    "test_interrupt.py",
-    "test_streaming.py",
-    "test_failure.py",
-    "test_background.py",
-    "test_panel.py",
+from versions import (
+    HERE,
+    LOWEST,
+    NEWEST,
+    PATCHED,
+    PYTHONS,
+    RUNNING,
+    CannotInstall,
+    Environment,
+    Outcome,
+    Stack,
+    interpreter,
 )
+
+TUTORIAL = "test_tutorial_quickstart"
+CASES = {
+    "the lowest": (LOWEST, ("test_paths", "test_interrupt", "test_streaming", "test_panel", TUTORIAL)),
+    "the newest on another Python": (NEWEST, ("test_paths", "test_interrupt", TUTORIAL)),
+    "patched before ours": (PATCHED, ("test_paths", "test_interrupt", TUTORIAL)),
+}
 OF_THE_PANEL = "an_answer or failover or stopping or hostile or one_panel or left_behind or session_is_one"
-ABSENT = ("local_model", "packages_are_loaded", "stopping_while_a_cell_blocks")
-"""What needs an SDK, the local model's server or subshells, which not all of these environments have."""
-
-HERE = f"{' and '.join(f'not {one}' for one in ABSENT)} and (not test_panel or {OF_THE_PANEL}) and not partial_answer"
-"""The rest, and of the panel its main parts, as all of it takes a minute."""
-
-INSTALLING, RUNNING = 300.0, 600.0
-"""Seconds; they take 20 and 100."""
+PART = f"not passes_nbval and not partial_answer and (not test_panel or {OF_THE_PANEL})"
+"""Of the panel its main parts, and a tutorial only once: all of it is for the matrix."""
 
 
-def environment_with(requirements: list[str]) -> Path:
-    """The interpreter of an environment that has these, and this checkout's nbretry."""
-    name = hashlib.sha256(json.dumps([sys.version, requirements]).encode()).hexdigest()[:16]
-    place = ROOT / ".cache" / "kernels" / name
-    python = place / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    ready = place / "ready"
-    if not ready.exists():
-        venv.create(place, clear=True, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        command = [*install, *requirements, "nest-asyncio"]  # which one of the tests applies before ours
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALLING, check=False)
-        if done.returncode:
-            unable(f"the versions could not be installed: {done.stderr.strip().splitlines()[-1:]}")
-        paths = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-        packages = Path(subprocess.run(paths, capture_output=True, text=True, check=True).stdout.strip())
-        (packages / "nbretry.pth").write_text(f"{ROOT}\n", encoding="utf-8")
-        ready.touch()
-    return python
+def environment_for(stack: Stack) -> Environment:
+    """Where a case runs: the newest on another Python where there is one, the patched one in this environment."""
+    if stack.patched:
+        return Environment(Path(sys.executable), stack)
+    python = RUNNING
+    if stack is NEWEST:
+        python = next((other for other in reversed(PYTHONS) if other != RUNNING and interpreter(other)), RUNNING)
+    command = interpreter(python)
+    assert command is not None, f"{python} has just been found"
+    try:
+        return Environment.of(python, command, stack)
+    except CannotInstall as error:
+        unable(f"the versions could not be installed: {error}")
 
 
-@pytest.mark.parametrize("requirements", VERSIONS.values(), ids=VERSIONS)
-def test_versions(request: pytest.FixtureRequest, requirements: list[str], tmp_path: Path) -> None:
-    """A question streams, fails, is stopped and stands in every kind of cell with these versions as with the newest."""
-    python = environment_with(requirements)
-    home = tmp_path / "kernels" / "other"
-    home.mkdir(parents=True)
-    start = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    home.joinpath("kernel.json").write_text(json.dumps({"argv": start, "display_name": "other", "language": "python"}))
-    variables = {
-        **os.environ,
-        "JUPYTER_PATH": str(tmp_path),
-        "NBRETRY_TEST_KERNEL": "other",
-        "NBRETRY_TEST_PREFIX": str(python.parents[1]),
-    }
-    names = TESTS if request.node.callspec.id == LOWEST else TESTS[:2]
-    tests = [str(Path(__file__).with_name(name)) for name in names]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no", *tests, "-k", HERE],
-        capture_output=True,
-        text=True,
-        timeout=RUNNING,
-        check=False,
-        cwd=ROOT,
-        env=variables,
+@pytest.mark.local_model
+@pytest.mark.parametrize(("stack", "stems"), CASES.values(), ids=CASES)
+def test_versions(stack: Stack, stems: tuple[str, ...]) -> None:
+    """A question streams, fails, is stopped and stands in every kind of cell with these versions, and 01 runs."""
+    if stack.cannot(RUNNING):
+        pytest.skip(stack.cannot(RUNNING))
+    outcome = environment_for(stack).test([HERE / f"{stem}.py" for stem in stems], "-k", PART)
+    print(outcome.output[-200:])
+    assert not outcome.failed, outcome.output[-20_000:]
+    assert {stem for stem, passed in outcome.passed.items() if passed} == set(stems)
+
+
+def test_old_nest_asyncio_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said to be patched before ours is patched by the old one before the first cell's first line."""
+    if PATCHED.cannot(RUNNING):
+        pytest.skip(PATCHED.cannot(RUNNING))
+    cell = nbformat.v4.new_code_cell("import asyncio\nprint(asyncio.run.__module__)")
+    variables = Environment(Path(sys.executable), PATCHED).kernel(tmp_path)
+    monkeypatch.setenv("JUPYTER_PATH", variables["JUPYTER_PATH"])
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    NotebookClient(notebook, kernel_name=variables["NBRETRY_TEST_KERNEL"]).execute(env=environment(tmp_path))
+    assert notebook.cells[0].outputs[0].text == "nest_asyncio\n"
+
+
+def test_table_is_that_of_the_matrix() -> None:
+    """The README's table has each declared Python with each stack, says when it was run, and that nothing failed."""
+    rows = known(README.read_text(encoding="utf-8"))
+    assert list(rows) == declared()
+    assert any(row.versions for row in rows.values())
+    for row in rows.values():
+        assert not row.failed
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", row.day)
+        if row.versions:
+            assert re.match(r"[1-9]\d* passed", row.tests)
+            assert re.fullmatch(r"([1-9]\d*) of \1", row.tutorials)
+        else:
+            assert row.tests.startswith(("not run: ", NOT_FOUND)), "nothing was run, and there is no reason"
+
+
+def test_row_says_what_did_not_go_well() -> None:
+    """A row names how many failed and why others were not run, and is read from the README as it was written."""
+    outcome = Outcome(
+        passed=Counter({"test_paths": 3, "test_tutorial_data": 2, "test_tutorial_panel": 1}),
+        failed=("test_paths::test_one", "test_tutorial_panel::test_runs"),
+        not_run=Counter({"no subshells": 2}),
     )
-    print(done.stdout[-200:])
-    assert done.returncode == 0, done.stdout[-20_000:]
+    stems = ["test_paths", "test_tutorial_data", "test_tutorial_panel"]
+    row = row_of(LOWEST, ["3.11.7", "8.18.0", "6.29.0", "8.1.0", "2.0.0"], outcome, stems, "2026-11-23")
+    assert row.tests == f"3 passed, 1 {FAILED}, 2 not run (no subshells)"
+    assert row.tutorials == f"1 of 2, {FAILED}"
+    assert row.key == ("3.11", "lowest")
+    missing = Row("3.14", "newest", (), NOT_FOUND, "–", "2026-11-23")
+    assert [Row.read(str(one)) for one in (row, missing)] == [row, missing]
+    assert [one.failed for one in (row, missing)] == [True, False]
+
+
+def test_only_a_python_that_starts_is_found() -> None:
+    """An interpreter is its own command, and one that nobody has is none."""
+    assert interpreter(RUNNING) == [sys.executable]
+    assert interpreter("3.99") is None
