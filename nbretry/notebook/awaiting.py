@@ -13,6 +13,7 @@ import contextvars
 import re
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -120,7 +121,10 @@ def run(make: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
 
     loop = asyncio.get_running_loop()
     try:
-        nest_asyncio2.apply(loop)
+        with warnings.catch_warnings():
+            # Of a notebook that has applied the older one: it is right, and an answer is no place for it.
+            warnings.filterwarnings("ignore", "asyncio is already patched by nest_asyncio", UserWarning)
+            nest_asyncio2.apply(loop)
     except ValueError:  # a loop of another make, which cannot be patched
         return _run_in_thread(make)
     task, gave_up = loop.create_task(make()), loop.create_future()

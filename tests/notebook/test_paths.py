@@ -202,7 +202,7 @@ def ask(line, cell=None):
 
 
 def test_old_nest_asyncio_before_ours(tmp_path: Path, providers: str) -> None:
-    """Where a notebook has patched its loop with the older nest_asyncio, every path still answers and stops."""
+    """Where a notebook has patched its loop with the older nest_asyncio, every path answers, unwarned, and stops."""
     patched = "import nest_asyncio\nnest_asyncio.apply()"
     with kernel(tmp_path, patched, "%load_ext nbretry", providers) as nb:
         for cell in (
@@ -211,7 +211,9 @@ def test_old_nest_asyncio_before_ours(tmp_path: Path, providers: str) -> None:
             "x = %ask -p good Why?",
             "await nbretry.ask('Why?', providers=['good'])",
         ):
-            assert_answered(nb, nb.run(cell))
+            ran = nb.run(cell)
+            assert_answered(nb, ran)
+            assert "Warning" not in ran.printed
         for cell in ("%%ask -p slow\nCount.", "%%time\n%%ask -p slow\nCount."):
             stopped = nb.run(cell, interrupt_when=says("word3"))
             assert stopped.raised
