@@ -53,6 +53,7 @@ def test_what_is_left_behind(panel: PanelPage, server: Server, pictures: Path) -
     panel.show("echo")
     panel.ask("Who is there?")
     expect(panel.report).to_contain_text("echo · first token", timeout=PATIENCE)
+    expect(panel.page.locator(".nbretry-static")).to_contain_text("You said: Who is there?", timeout=PATIENCE)
     panel.notebook.save()
     ClassicPage(panel.page, server, "panel-seven.ipynb")
     expect(panel.panel).to_be_visible(timeout=PATIENCE)
