@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from typing import get_args
+from typing import Any, get_args
 
 from nbretry.errors import ConfigError
 from nbretry.names import split_name
@@ -87,16 +87,12 @@ def to_hedge_after(text: str) -> float | str:
 
 def to_on_break(text: str) -> str:
     """One of `nbretry.policy.OnBreak`."""
-    if text not in get_args(OnBreak):
-        raise ArgumentTypeError(f"{text!r} is none of {', '.join(get_args(OnBreak))}")
-    return text
+    return _one_of(OnBreak, text)
 
 
 def to_painting(text: str) -> str:
     """One of `nbretry.types.Painting`."""
-    if text not in get_args(Painting):
-        raise ArgumentTypeError(f"{text!r} is none of {', '.join(get_args(Painting))}")
-    return text
+    return _one_of(Painting, text)
 
 
 def to_retries(text: str) -> int:
@@ -135,6 +131,11 @@ def to_context(text: str) -> int:
 
 def to_format(text: str) -> str:
     """One of `nbretry.types.Format`."""
-    if text not in get_args(Format):
-        raise ArgumentTypeError(f"{text!r} is none of {', '.join(get_args(Format))}")
+    return _one_of(Format, text)
+
+
+def _one_of(words: Any, text: str) -> str:
+    known = get_args(words)
+    if text not in known:
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(known)}")
     return text

@@ -23,19 +23,19 @@ from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from unable import unable
 
 from nbretry.providers.local_model import DEFAULT_MODEL
 
-pytestmark = [
-    pytest.mark.local_model,
-    pytest.mark.skipif(sys.platform != "linux", reason="Binder runs on Linux"),
-]
+pytestmark = pytest.mark.local_model
 
 FIRST = "notebooks/01-quickstart.ipynb"
 
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[Image]:
+    if sys.platform != "linux":
+        unable("Binder runs on Linux, and so do the steps that make its image")
     with tempfile.TemporaryDirectory(prefix="binder-", ignore_cleanup_errors=True) as directory:
         image = Image(Path(directory) / "home", Path(directory) / "environment")
         image.build()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from kernel import environment
+from kernel import config, environment
 from matrix import FAILED, NOT_FOUND, README, Row, declared, known, row_of
 from nbclient import NotebookClient
 from unable import unable
@@ -61,8 +61,8 @@ def environment_for(stack: Stack) -> Environment:
 @pytest.mark.parametrize(("stack", "stems"), CASES.values(), ids=CASES)
 def test_versions(stack: Stack, stems: tuple[str, ...]) -> None:
     """A question streams, fails, is stopped and stands in every kind of cell with these versions, and 01 runs."""
-    if stack.cannot(RUNNING):
-        pytest.skip(stack.cannot(RUNNING))
+    if reason := stack.cannot(RUNNING):
+        unable(reason)
     outcome = environment_for(stack).test([HERE / f"{stem}.py" for stem in stems], "-k", PART)
     print(outcome.output[-200:])
     assert not outcome.failed, outcome.output[-20_000:]
@@ -71,13 +71,14 @@ def test_versions(stack: Stack, stems: tuple[str, ...]) -> None:
 
 def test_old_nest_asyncio_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said to be patched before ours is patched by the old one before the first cell's first line."""
-    if PATCHED.cannot(RUNNING):
-        pytest.skip(PATCHED.cannot(RUNNING))
+    if reason := PATCHED.cannot(RUNNING):
+        unable(reason)
     cell = nbformat.v4.new_code_cell("import asyncio\nprint(asyncio.run.__module__)")
     variables = Environment(Path(sys.executable), PATCHED).kernel(tmp_path)
     monkeypatch.setenv("JUPYTER_PATH", variables["JUPYTER_PATH"])
     notebook = nbformat.v4.new_notebook(cells=[cell])
-    NotebookClient(notebook, kernel_name=variables["NBRETRY_TEST_KERNEL"]).execute(env=environment(tmp_path))
+    client = NotebookClient(notebook, kernel_name=variables["NBRETRY_TEST_KERNEL"], config=config())
+    client.execute(env=environment(tmp_path))
     assert notebook.cells[0].outputs[0].text == "nest_asyncio\n"
 
 

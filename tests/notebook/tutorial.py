@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,9 @@ SANITIZE = Path(__file__).with_name("nbval_sanitize.cfg")
 AT_MOST = 120.0
 """Seconds that a whole tutorial may take, as its readers are promised."""
 
-PLACES = (str(NOTEBOOKS.parent), str(Path.home()), "/home/", "/tmp/", "/Users/", "/root/", ":\\\\Users")
+HERE = [re.escape(str(place)) for place in (NOTEBOOKS.parent, Path.home())]
+PLACES = re.compile("|".join([*HERE, r"/(home|tmp|Users|root)/", r":\\\\Users"]))
+"""Paths of a machine, as JSON has them."""
 
 
 @dataclass
@@ -93,7 +96,7 @@ class Tutorial:
         for cell in document.cells:
             assert cell.id
             said = json.dumps(cell)
-            assert not [place for place in PLACES if place in said]
+            assert not PLACES.findall(said)
             if cell.cell_type == "code":
                 failed = "error" in {output.output_type for output in cell.outputs}
                 tags = cell.metadata.get("tags", [])
