@@ -116,7 +116,7 @@ def test_the_environments_base_url(
 def test_azure_has_no_endpoint_of_its_own() -> None:
     """Without its variable Azure is an ordinary failure that names the variable."""
     with pytest.raises(NotFoundError, match=r"^AZURE_OPENAI_ENDPOINT is not set$"):
-        list(provider_from_preset("azure", api_key="x" * 10).stream_chunks("m", QUESTION))
+        list(provider_from_preset("azure", api_key="a-key-of-azure-1").stream_chunks("m", QUESTION))
 
 
 def test_an_ollama_host_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
