@@ -1,46 +1,27 @@
 """Ask language models from notebook cells, with retry and fallback over providers.
 
-Importing this package loads neither IPython nor an SDK; each name below is loaded when it is first used.
+Importing this package loads neither IPython nor an SDK: each name below is loaded when it is first used.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from nbretry._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from nbretry.answer import Answer
     from nbretry.attempts import Attempt
-    from nbretry.deadlines import Deadlines
     from nbretry.errors import RetryNoProviderError, RetryProviderError
-    from nbretry.notebook import ask, load_ipython_extension, unload_ipython_extension
+    from nbretry.notebook import load_ipython_extension, unload_ipython_extension
+    from nbretry.notebook.asking.ask import ask
     from nbretry.notebook.panel.widget import panel
-    from nbretry.policy import RetryPolicy
     from nbretry.prices import PriceTable
-    from nbretry.providers import IterListProvider, RetryProvider
-    from nbretry.providers.health import Cooldown
+    from nbretry.providers.retry_provider import IterListProvider, RetryProvider
+    from nbretry.retry.deadlines import Deadlines
+    from nbretry.retry.health import Cooldown
+    from nbretry.retry.policy import RetryPolicy
     from nbretry.session import default_session, register
-
-__version__ = "0.1.0"
-
-_HOMES = {
-    "Answer": "nbretry.answer",
-    "Cooldown": "nbretry.providers.health",
-    "Deadlines": "nbretry.deadlines",
-    "PriceTable": "nbretry.prices",
-    "Attempt": "nbretry.attempts",
-    "IterListProvider": "nbretry.providers.retry_provider",
-    "RetryNoProviderError": "nbretry.errors",
-    "RetryPolicy": "nbretry.policy",
-    "RetryProvider": "nbretry.providers.retry_provider",
-    "RetryProviderError": "nbretry.errors",
-    "ask": "nbretry.notebook",
-    "default_session": "nbretry.session",
-    "load_ipython_extension": "nbretry.notebook",
-    "panel": "nbretry.notebook.panel.widget",
-    "register": "nbretry.session",
-    "unload_ipython_extension": "nbretry.notebook",
-}
 
 __all__ = [
     "Answer",
@@ -62,14 +43,46 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # where it is seen, type checkers take a name that is misspelt for one that there is
+if not TYPE_CHECKING:  # a type checker that sees __getattr__ would accept misspelled names
 
     def __getattr__(name: str) -> Any:
-        home = _HOMES.get(name)
-        if home is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(home), name)
+        match name:
+            case "Answer":
+                from nbretry.answer import Answer as found
+            case "Attempt":
+                from nbretry.attempts import Attempt as found
+            case "RetryNoProviderError":
+                from nbretry.errors import RetryNoProviderError as found
+            case "RetryProviderError":
+                from nbretry.errors import RetryProviderError as found
+            case "load_ipython_extension":
+                from nbretry.notebook import load_ipython_extension as found
+            case "unload_ipython_extension":
+                from nbretry.notebook import unload_ipython_extension as found
+            case "ask":
+                from nbretry.notebook.asking.ask import ask as found
+            case "panel":
+                from nbretry.notebook.panel.widget import panel as found
+            case "PriceTable":
+                from nbretry.prices import PriceTable as found
+            case "IterListProvider":
+                from nbretry.providers.retry_provider import IterListProvider as found
+            case "RetryProvider":
+                from nbretry.providers.retry_provider import RetryProvider as found
+            case "Deadlines":
+                from nbretry.retry.deadlines import Deadlines as found
+            case "Cooldown":
+                from nbretry.retry.health import Cooldown as found
+            case "RetryPolicy":
+                from nbretry.retry.policy import RetryPolicy as found
+            case "default_session":
+                from nbretry.session import default_session as found
+            case "register":
+                from nbretry.session import register as found
+            case _:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return found
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *__all__])

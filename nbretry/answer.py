@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from nbretry._utils.redaction import mask
+from nbretry._utils.serialization import Recorded, copied, plain, whole_characters
+from nbretry._utils.text import cut_end
 from nbretry.attempts import Attempt, AttemptState
-from nbretry.cutting import cut_end
 from nbretry.errors import RetryNoProviderError, RetryProviderError, failure_text
 from nbretry.events import (
     AttemptCancelled,
@@ -35,8 +37,6 @@ from nbretry.events import (
 )
 from nbretry.facts import Facts, RunState
 from nbretry.prices import estimate_tokens
-from nbretry.records import Recorded, copied, plain, whole_characters
-from nbretry.redaction import mask
 from nbretry.types import Messages, Usage
 
 __all__ = ["Answer", "Attempt", "AttemptState", "RunState", "fold"]
@@ -79,7 +79,7 @@ class Answer(Recorded):
         >>> Answer().apply(TextDelta(1, "```python\nprint(1)\n```")).code
         'print(1)'
         """
-        from nbretry.extract import code_of
+        from nbretry._extract import code_of
 
         return code_of(self.text)
 
@@ -94,7 +94,7 @@ class Answer(Recorded):
             >>> Answer().apply(TextDelta(1, '{"sum": 42}')).json()["sum"]
             42
         """
-        from nbretry.extract import json_of
+        from nbretry._extract import json_of
 
         return json_of(self.text)
 

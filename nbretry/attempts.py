@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+from nbretry._utils.redaction import mask
+from nbretry._utils.serialization import Record, Recorded
 from nbretry.errors import describe, type_name
 from nbretry.events import NextStep, exception_in, exception_to_json, usage_in, usage_to_json
 from nbretry.prices import Price
-from nbretry.records import Record, Recorded
-from nbretry.redaction import mask
 from nbretry.types import Usage
 
 __all__ = ["Attempt", "AttemptState"]

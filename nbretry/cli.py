@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nbretry import __version__
+from nbretry._version import __version__
 from nbretry.errors import ConfigError, NbretryError, RetryProviderError, describe
-from nbretry.options import OPTIONS, add_options, question_of
 from nbretry.renderers.compare import ComparisonConsole, headings
 from nbretry.renderers.console import ConsoleRenderer
 from nbretry.renderers.jsonlines import JsonLinesRenderer
-from nbretry.session import default_session
+from nbretry.session.options import OPTIONS, add_options, question_of
+from nbretry.session.session import default_session
 
 __all__ = ["main"]
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from nbretry.doctor import add_arguments
+    from nbretry.session.doctor import add_arguments
 
     parser = argparse.ArgumentParser(prog="nbretry", description="Ask language models, with fallback over providers.")
     parser.add_argument("--version", action="version", version=f"nbretry {__version__}")
@@ -118,8 +118,8 @@ def _compare(prompt: str, parsed: argparse.Namespace) -> int:
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
-    from nbretry.doctor import examine, names_in, unconfigured
     from nbretry.renderers.doctor import doctor_text
+    from nbretry.session.doctor import examine, names_in, unconfigured
 
     session = default_session()
     names = names_in(parsed.names)
@@ -134,7 +134,8 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _pull(parsed: argparse.Namespace) -> int:
-    from nbretry.providers.local_model import ensure_model, progress_bar
+    from nbretry.providers.local.download import progress_bar
+    from nbretry.providers.local.model import ensure_model
 
     with progress_bar() as progress:
         path = ensure_model(progress)

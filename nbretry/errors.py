@@ -33,7 +33,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbretry.redaction import mask
+from nbretry._utils.redaction import mask
 
 if TYPE_CHECKING:
     from nbretry.answer import Answer

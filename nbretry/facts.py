@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+from nbretry._utils.serialization import Record, copied
 from nbretry.attempts import Attempt
 from nbretry.events import exception_in, exception_to_json
-from nbretry.records import Record, copied
 from nbretry.types import Message
 
 __all__ = ["Facts", "RunState"]

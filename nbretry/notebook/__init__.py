@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nbretry.notebook.asking import ask
+    from nbretry.notebook.asking.ask import ask
 
 __all__ = ["ask", "load_ipython_extension", "unload_ipython_extension"]
 
@@ -18,7 +18,7 @@ if not TYPE_CHECKING:  # where it is seen, type checkers take a name that is mis
     def __getattr__(name: str) -> Any:
         if name != "ask":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from nbretry.notebook.asking import ask
+        from nbretry.notebook.asking.ask import ask
 
         return ask
 
@@ -34,9 +34,10 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     Hello world
     ...
     """
-    from nbretry.notebook import cells, command, completion, key_warning, magic, warming
+    from nbretry.notebook.cells import key_warning, recorder
+    from nbretry.notebook.magics import ask, completion, nbretry, preload
 
-    for part in (magic, command, cells, completion, key_warning, warming):
+    for part in (ask, nbretry, recorder, completion, key_warning, preload):
         part.register(shell)
 
 
@@ -48,10 +49,11 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     >>> "ask" in get_ipython().magics_manager.magics["cell"]
     False
     """
-    from nbretry.notebook import cells, command, completion, key_warning, magic, warming
+    from nbretry.notebook.cells import key_warning, recorder
+    from nbretry.notebook.magics import ask, completion, nbretry, preload
 
-    for part in (magic, command, cells, completion, key_warning, warming):
+    for part in (ask, nbretry, recorder, completion, key_warning, preload):
         part.unregister(shell)
-    late_outputs = sys.modules.get("nbretry.notebook.late_outputs")
+    late_outputs = sys.modules.get("nbretry.notebook.output.late_outputs")
     if late_outputs is not None:  # a question has been asked in the background, which may go on
         late_outputs.CellWatch.retire(shell)

@@ -1,30 +1,20 @@
-"""Whom to ask: the contract's classes and the providers that come with nbretry, each loaded when it is first used."""
+"""Who can be asked: the classes of the retry-provider contract, and the providers that come with nbretry.
+
+Each name is loaded when it is first used.
+"""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbretry.providers.anthropic import AnthropicProvider
-    from nbretry.providers.base import BaseProvider
-    from nbretry.providers.local import LocalProvider
+    from nbretry.providers.local.provider import LocalProvider
     from nbretry.providers.models import list_models
     from nbretry.providers.openai import OpenAIProvider
     from nbretry.providers.retry_provider import IterListProvider, RetryProvider, raise_exceptions
     from nbretry.providers.scripted import ScriptedProvider
-
-_HOMES = {
-    "AnthropicProvider": "anthropic",
-    "BaseProvider": "base",
-    "IterListProvider": "retry_provider",
-    "LocalProvider": "local",
-    "OpenAIProvider": "openai",
-    "RetryProvider": "retry_provider",
-    "ScriptedProvider": "scripted",
-    "list_models": "models",
-    "raise_exceptions": "retry_provider",
-}
+    from nbretry.retry.contract import BaseProvider
 
 __all__ = [
     "AnthropicProvider",
@@ -39,14 +29,32 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # where it is seen, type checkers take a name that is misspelt for one that there is
+if not TYPE_CHECKING:  # a type checker that sees __getattr__ would accept misspelled names
 
     def __getattr__(name: str) -> Any:
-        home = _HOMES.get(name)
-        if home is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+        match name:
+            case "AnthropicProvider":
+                from nbretry.providers.anthropic import AnthropicProvider as found
+            case "LocalProvider":
+                from nbretry.providers.local.provider import LocalProvider as found
+            case "list_models":
+                from nbretry.providers.models import list_models as found
+            case "OpenAIProvider":
+                from nbretry.providers.openai import OpenAIProvider as found
+            case "IterListProvider":
+                from nbretry.providers.retry_provider import IterListProvider as found
+            case "RetryProvider":
+                from nbretry.providers.retry_provider import RetryProvider as found
+            case "raise_exceptions":
+                from nbretry.providers.retry_provider import raise_exceptions as found
+            case "ScriptedProvider":
+                from nbretry.providers.scripted import ScriptedProvider as found
+            case "BaseProvider":
+                from nbretry.retry.contract import BaseProvider as found
+            case _:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return found
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *__all__])

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from nbretry.deadlines import Deadlines
 from nbretry.errors import ProviderError, StreamInterruptedError
-from nbretry.providers.base import resolve_model
-from nbretry.providers.reader import AnswerReader
-from nbretry.providers.translate import error_in_stream
-from nbretry.providers.wire import Ask, SDKProvider
+from nbretry.providers.http.reader import AnswerReader
+from nbretry.providers.http.sdk import Ask, SDKProvider
+from nbretry.providers.http.sdk_errors import error_in_stream
+from nbretry.retry.contract import resolve_model
+from nbretry.retry.deadlines import Deadlines
 from nbretry.types import FinishReason, Message, Messages, Reasoning, Usage
 
 __all__ = ["AnthropicProvider"]

@@ -2,7 +2,7 @@
 
 A provider says so in one of these ways; the first that it has counts:
 
-- ``list_models``, as in `nbretry.providers.base`: those over HTTP ask their endpoint, the local one looks for files.
+- ``list_models``, as in `nbretry.retry.contract`: those over HTTP ask their endpoint, the local one looks for files.
 - ``get_models`` or ``models``, as gpt4free's providers have them: a list, a dict by name, or one name.
 - Others that it asks, as `RetryProvider` does: then it has what one of those has at least.
 
@@ -20,7 +20,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from functools import partial
 from typing import Any
 
-from nbretry.cutting import one_line
+from nbretry._utils.redaction import mask, mask_exception
+from nbretry._utils.text import one_line
 from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -33,9 +34,8 @@ from nbretry.errors import (
     status_error,
     status_of,
 )
-from nbretry.providers.base import accepts, innermost, provider_name, resolve_model
-from nbretry.providers.bridge import call_in_thread, within
-from nbretry.redaction import mask, mask_exception
+from nbretry.retry.async_bridge import call_in_thread, within
+from nbretry.retry.contract import accepts, innermost, provider_name, resolve_model
 from nbretry.types import ProviderType
 
 __all__ = ["is_listed", "list_models", "model_names", "read_models"]

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from nbretry.deadlines import Deadlines
 from nbretry.errors import BadRequestError, ProviderError, StreamInterruptedError
-from nbretry.providers.reader import AnswerReader
-from nbretry.providers.translate import error_in_stream
-from nbretry.providers.wire import Ask, Endpoint, SDKProvider
+from nbretry.providers.http.reader import AnswerReader
+from nbretry.providers.http.sdk import Ask, Endpoint, SDKProvider
+from nbretry.providers.http.sdk_errors import error_in_stream
+from nbretry.retry.deadlines import Deadlines
 from nbretry.types import FinishReason, Reasoning, Usage
 
 __all__ = ["OpenAIProvider"]

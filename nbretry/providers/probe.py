@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 
-from nbretry.diagnosis import KeyState
 from nbretry.errors import ProviderError
-from nbretry.keys import find_key
-from nbretry.providers.base import innermost
-from nbretry.providers.clients import is_loopback
-from nbretry.providers.local import LocalProvider
-from nbretry.providers.local_model import find_model
-from nbretry.providers.wire import SDKProvider
+from nbretry.providers.http.clients import is_loopback
+from nbretry.providers.http.sdk import SDKProvider
+from nbretry.providers.keys import find_key
+from nbretry.providers.local.model import find_model
+from nbretry.providers.local.provider import LocalProvider
+from nbretry.retry.contract import innermost
+from nbretry.session.diagnosis import KeyState
 from nbretry.types import ProviderType
 
 __all__ = ["find_local_model", "key_of", "key_variable_of"]
@@ -29,7 +29,7 @@ def key_of(provider: SDKProvider, url: str | None) -> tuple[KeyState, str | None
         url: its endpoint, where that is known.
 
     Returns:
-        The last is as for `nbretry.keys.FoundKey`.
+        The last is as for `nbretry.providers.keys.FoundKey`.
     """
     variable = provider.key_variable
     if provider.has_own_key:

@@ -13,21 +13,21 @@ from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any, NoReturn
 
+from nbretry._utils.clock import SYSTEM_CLOCK, Clock
 from nbretry.answer import Answer
-from nbretry.clock import SYSTEM_CLOCK, Clock
-from nbretry.deadlines import Deadlines
 from nbretry.errors import RetryNoProviderError, RetryProviderError, failure_text
 from nbretry.events import AttemptFailed, AttemptStarted, Event, FirstContent, TextDelta
-from nbretry.policy import OnBreak, RetryPolicy
 from nbretry.prices import PriceTable
-from nbretry.providers import bridge
-from nbretry.providers.attempt import Request
-from nbretry.providers.base import BaseProvider, provider_name, supports_stream
-from nbretry.providers.budget import Budget
-from nbretry.providers.health import Cooldown, Health, ProviderHealth
-from nbretry.providers.hedging import check_hedge_after, race
-from nbretry.providers.loops import afollow, follow
-from nbretry.providers.run import Run, Settings
+from nbretry.retry import async_bridge
+from nbretry.retry.budget import Budget
+from nbretry.retry.contract import BaseProvider, provider_name, supports_stream
+from nbretry.retry.deadlines import Deadlines
+from nbretry.retry.health import Cooldown, Health, ProviderHealth
+from nbretry.retry.hedged import check_hedge_after, race
+from nbretry.retry.policy import OnBreak, RetryPolicy
+from nbretry.retry.run import Run, Settings
+from nbretry.retry.running_attempt import Request
+from nbretry.retry.sequential import afollow, follow
 from nbretry.types import AsyncResult, CreateResult, Messages, ProviderType, ResponseInfo
 
 __all__ = ["IterListProvider", "RetryProvider", "raise_exceptions"]
@@ -37,7 +37,7 @@ class IterListProvider(BaseProvider):
     """Asks each provider of a list once, in order or shuffled, until one answers.
 
     Args:
-        providers: classes or instances; see `nbretry.providers.base` for what makes a provider.
+        providers: classes or instances; see `nbretry.retry.contract` for what makes a provider.
         shuffle: ask in a new random order each time. The list itself is never changed.
         clock: time and chance; the system's by default.
 
@@ -283,7 +283,7 @@ class IterListProvider(BaseProvider):
         Yields strings and foreign chunks; with ``facts``, events too, and what is no string in a pair with its attempt.
         """
         if self.hedge_after is not None:
-            yield from bridge.as_iterator(self._begin(arguments, facts, takes_back))
+            yield from async_bridge.as_iterator(self._begin(arguments, facts, takes_back))
         else:
             yield from follow(lambda: self._new_run(takes_back, **arguments), self._asked, facts)
 
@@ -302,7 +302,7 @@ class RetryProvider(IterListProvider):
     """Asks each provider of a list, one of them several times if wanted, until one answers.
 
     Args:
-        providers: classes or instances; see `nbretry.providers.base` for what makes a provider.
+        providers: classes or instances; see `nbretry.retry.contract` for what makes a provider.
         shuffle: ask in a new random order each time. The list itself is never changed.
         single_provider_retry: ask one provider up to ``max_retries`` times, with growing waits, before the next.
         max_retries: how often one provider is asked at most, with ``single_provider_retry``.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nbretry._utils.redaction import mask
+from nbretry._utils.text import one_line
 from nbretry.answer import Answer
-from nbretry.cutting import one_line
-from nbretry.redaction import mask
 from nbretry.renderers.compare import markdown_html
 from nbretry.renderers.reasoning import reasoning_html, reasoning_text
 from nbretry.renderers.report import report_html, report_text, seconds

@@ -14,9 +14,9 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, TextIO, cast
 
+from nbretry._utils.redaction import mask
 from nbretry.answer import Answer
 from nbretry.events import Event, RunCancelled, RunCompleted, RunFailed
-from nbretry.redaction import mask
 from nbretry.renderers.console import printable
 from nbretry.renderers.reasoning import reasoning_html, reasoning_text
 from nbretry.renderers.report import AS_WRITTEN, attempt_line, report_html, report_text, status_line, summary

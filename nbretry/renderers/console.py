@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
+from nbretry._utils.redaction import MaskedStream, mask
 from nbretry.answer import Answer
 from nbretry.events import (
     AttemptCancelled,
@@ -17,7 +18,6 @@ from nbretry.events import (
     StatusChanged,
     TextDelta,
 )
-from nbretry.redaction import MaskedStream, mask
 from nbretry.renderers.report import attempt_line, summary
 
 __all__ = ["ConsoleRenderer"]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nbretry.diagnosis import Diagnosis
 from nbretry.renderers.report import AS_WRITTEN, seconds
 from nbretry.renderers.roster import key_text
 from nbretry.renderers.tables import cell_html, cell_text, table_text
+from nbretry.session.diagnosis import Diagnosis
 
 __all__ = ["doctor_html", "doctor_text"]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from nbretry.providers.budget import dollars
-from nbretry.redaction import mask
+from nbretry._utils.redaction import mask
 from nbretry.renderers.console import printable
 from nbretry.renderers.roster import availability, key_text
 from nbretry.renderers.tables import block_html, table_html, table_text
-from nbretry.roster import Plan
+from nbretry.retry.budget import dollars
+from nbretry.session.roster import Plan
 
 __all__ = ["dry_run_html", "dry_run_text"]
 

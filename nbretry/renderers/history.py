@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from nbretry.conversations import Conversation, Turn, text_of
-from nbretry.records import whole_characters
-from nbretry.redaction import mask
+from nbretry._utils.redaction import mask
+from nbretry._utils.serialization import whole_characters
+from nbretry.prompts.conversations import Conversation
+from nbretry.prompts.turn import Turn, text_of
 from nbretry.renderers.compare import markdown_html
 from nbretry.renderers.console import printable
 from nbretry.renderers.report import AS_WRITTEN

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from nbretry._utils.redaction import MaskedStream
 from nbretry.answer import Answer
 from nbretry.events import Event, TextDelta, from_json, to_json
-from nbretry.redaction import MaskedStream
 
 __all__ = ["JsonLinesRenderer", "Writable", "read_events", "read_runs"]
 

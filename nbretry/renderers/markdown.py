@@ -12,7 +12,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from nbretry.redaction import mask
+from nbretry._utils.redaction import mask
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

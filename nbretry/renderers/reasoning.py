@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from nbretry.answer import Answer, Attempt
-from nbretry.redaction import MaskedStream, mask
+from nbretry._utils.redaction import MaskedStream, mask
+from nbretry.answer import Answer
+from nbretry.attempts import Attempt
 from nbretry.renderers.report import seconds
 
 __all__ = ["ThoughtTail", "reasoning_html", "reasoning_text", "thinking_html"]

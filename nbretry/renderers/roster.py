@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nbretry.diagnosis import KeyState
-from nbretry.keys import ENVIRONMENT
+from nbretry.providers.keys import ENVIRONMENT
 from nbretry.renderers.report import seconds
 from nbretry.renderers.tables import block_html, table_html, table_text
-from nbretry.roster import RosterEntry
+from nbretry.session.diagnosis import KeyState
+from nbretry.session.roster import RosterEntry
 
 __all__ = ["availability", "key_text", "price_text", "roster_html", "roster_text"]
 
@@ -42,7 +42,7 @@ def key_text(key: KeyState | None, variable: str | None, source: str | None) -> 
     Args:
         key: None where that is not known.
         variable: environment variable that it is looked for in.
-        source: where it is, as for `nbretry.keys.FoundKey`.
+        source: where it is, as for `nbretry.providers.keys.FoundKey`.
     """
     if key is None:
         return _NOTHING

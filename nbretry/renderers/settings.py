@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nbretry.definitions import SETTINGS, ProviderTable, Setting, text_of
-from nbretry.redaction import mask
+from nbretry._utils.redaction import mask
+from nbretry.config.schema import SETTINGS, ProviderTable, Setting, text_of
 from nbretry.renderers.tables import block_html, cell_html, table_html, table_text
 
 __all__ = ["setting_line", "settings_html", "settings_text"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from nbretry.redaction import mask
+from nbretry._utils.redaction import mask
 from nbretry.renderers.console import printable
 from nbretry.renderers.report import AS_WRITTEN
 

@@ -18,6 +18,7 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
+from nbretry._utils.redaction import MaskedStream, mask
 from nbretry.answer import Answer
 from nbretry.events import (
     AttemptCancelled,
@@ -32,7 +33,6 @@ from nbretry.events import (
     RunStarted,
     TextDelta,
 )
-from nbretry.redaction import MaskedStream, mask
 from nbretry.renderers.console import printable
 from nbretry.renderers.reasoning import ThoughtTail
 from nbretry.renderers.report import attempt_line, seconds, status_line, summary

@@ -11,7 +11,8 @@ from html import escape
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
-from nbretry.answer import Answer, Attempt
+from nbretry.answer import Answer
+from nbretry.attempts import Attempt
 
 __all__ = ["COLOURS", "Phase", "Span", "bar_html", "last_moment", "sample_html", "spans_of", "timeline_html"]
 

@@ -15,7 +15,7 @@ the wire. Both play the scripts of `nbretry.providers.script`:
 
 from __future__ import annotations
 
-from nbretry.clock import SYSTEM_CLOCK, Clock
+from nbretry._utils.clock import SYSTEM_CLOCK, Clock
 from nbretry.providers.script import Script
 from nbretry.providers.scripted import ScriptedProvider
 from nbretry.testing.fault_server import FaultServer, ReceivedRequest

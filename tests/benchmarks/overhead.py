@@ -28,8 +28,8 @@ from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import start_new_kernel
 
 from nbretry.answer import Answer
-from nbretry.deadlines import Deadlines
 from nbretry.providers import RetryProvider
+from nbretry.retry.deadlines import Deadlines
 from nbretry.testing import FaultServer
 
 TOKENS: list[str] = []

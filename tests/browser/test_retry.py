@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 PROVIDERS = """%load_ext nbretry
 import nbretry
 from nbretry.providers import ScriptedProvider
-from nbretry.session import default_session
+from nbretry.session.session import default_session
 from nbretry.testing import simulate
 
 default_session().prices.set("whole", 0.6, 2.4)

@@ -25,7 +25,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from unable import unable
 
-from nbretry.providers.local_model import DEFAULT_MODEL
+from nbretry.providers.local.model import DEFAULT_MODEL
 
 pytestmark = pytest.mark.local_model
 
@@ -167,7 +167,7 @@ def test_first_tutorial_runs(image: Image, server: Server) -> None:
         assert text.strip()
         assert Path(place) == (image.home / FIRST).parent.resolve()
 
-        fetch = "from nbretry.providers.local_model import ensure_model; ensure_model()"
+        fetch = "from nbretry.providers.local.model import ensure_model; ensure_model()"
         ran = kernel.run(f"os.environ['NBRETRY_CACHE_DIR'] = '../elsewhere'; {fetch}")
         assert ran.error.startswith("APIConnectionError: the model could not be fetched"), "a fetch would go unnoticed"
     after = file.stat()

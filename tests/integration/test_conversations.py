@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from nbretry import RetryProviderError
-from nbretry.conversations import Conversation, Turn
+from nbretry.prompts.conversations import Conversation
+from nbretry.prompts.turn import Turn
 from nbretry.providers import AnthropicProvider, BaseProvider
-from nbretry.session import Question, Session
+from nbretry.session.question import Question
+from nbretry.session.session import Session
 from nbretry.testing import FaultServer
 from nbretry.types import Content
 

@@ -17,10 +17,10 @@ from heard import QUESTION
 from unable import unable
 
 from nbretry import RetryProvider, RetryProviderError
-from nbretry.deadlines import Deadlines
 from nbretry.errors import APITimeoutError
 from nbretry.events import TextDelta
 from nbretry.providers import AnthropicProvider, OpenAIProvider
+from nbretry.retry.deadlines import Deadlines
 
 TEXT = "".join(WORDS)
 SECOND = "".join(f"w{number} " for number in range(20))

@@ -1,4 +1,4 @@
-"""`nbretry.doctor` on real endpoints of this machine, good ones and bad ones; and the command as a process."""
+"""`nbretry.session.doctor` on real endpoints of this machine, good ones and bad ones; and the command as a process."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from fault_server import FaultServer
 from unable import unable
 
 import nbretry
-from nbretry.doctor import Diagnosis, examine, unconfigured
 from nbretry.errors import APIConnectionError, ConfigError
 from nbretry.providers import AnthropicProvider, LocalProvider, OpenAIProvider, ScriptedProvider
-from nbretry.providers.health import Cooldown, Health
-from nbretry.providers.local_model import CACHE_VARIABLE, DEFAULT_MODEL
+from nbretry.providers.local.model import CACHE_VARIABLE, DEFAULT_MODEL
 from nbretry.providers.models import is_listed
-from nbretry.providers.presets import PRESETS
-from nbretry.session import Session
+from nbretry.providers.services import PRESETS
+from nbretry.retry.health import Cooldown, Health
+from nbretry.session.diagnosis import Diagnosis
+from nbretry.session.doctor import examine, unconfigured
+from nbretry.session.session import Session
 from nbretry.types import FinishReason, Reasoning, Usage
 
 ROOT = Path(nbretry.__file__).parents[1]

@@ -18,7 +18,6 @@ from heard import QUESTION
 
 from nbretry import Answer, RetryProvider, RetryProviderError
 from nbretry.answer import fold
-from nbretry.deadlines import Deadlines
 from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -32,6 +31,7 @@ from nbretry.errors import (
     StreamInterruptedError,
 )
 from nbretry.providers import AnthropicProvider, OpenAIProvider
+from nbretry.retry.deadlines import Deadlines
 
 SECOND = "".join(f"w{number} " for number in range(20))
 """The whole answer of the second provider, of which no part is in the first one's."""

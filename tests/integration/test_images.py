@@ -13,11 +13,11 @@ from heard import Ask
 
 from nbretry import RetryProvider, RetryProviderError
 from nbretry.errors import BadRequestError, ImageInputError, NotFoundError, ProviderError, ServerError, status_error
-from nbretry.failures import FailureKind, classify
 from nbretry.prices import estimate_prompt_tokens
+from nbretry.prompts.template import fill
 from nbretry.providers import AnthropicProvider, BaseProvider, LocalProvider
-from nbretry.providers.run import Request
-from nbretry.template import fill
+from nbretry.retry.classify import FailureKind, classify
+from nbretry.retry.running_attempt import Request
 from nbretry.testing import FaultServer
 from nbretry.types import Messages
 

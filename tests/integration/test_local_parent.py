@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import nbretry
-from nbretry.providers.local_model import ensure_model
+from nbretry.providers.local.model import ensure_model
 
 pytestmark = pytest.mark.local_model
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals and forks as POSIX has them")
@@ -25,7 +25,7 @@ ROOT = Path(nbretry.__file__).parents[1]
 
 START = """
 import os, sys
-from nbretry.providers.local_process import LocalServer
+from nbretry.providers.local.server import LocalServer
 server = LocalServer.shared(sys.argv[1], n_ctx=512, n_parallel=1)
 """
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 import nbretry
+from nbretry._utils.redaction import mask
 from nbretry.errors import APIConnectionError, ConfigError
-from nbretry.providers.local_model import ensure_model
-from nbretry.providers.local_process import LocalServer
-from nbretry.redaction import mask
+from nbretry.providers.local.model import ensure_model
+from nbretry.providers.local.server import LocalServer
 
 pytestmark = pytest.mark.local_model
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals and forks as POSIX has them")

@@ -16,8 +16,8 @@ from heard import Ask
 from nbretry import RetryProvider
 from nbretry.errors import APIConnectionError, ProviderError
 from nbretry.providers import LocalProvider, ScriptedProvider
-from nbretry.providers.local_model import ensure_model
-from nbretry.providers.local_process import LocalServer
+from nbretry.providers.local.model import ensure_model
+from nbretry.providers.local.server import LocalServer
 from nbretry.types import Status
 
 pytestmark = pytest.mark.local_model

@@ -37,10 +37,10 @@ from nbretry.providers import (
     RetryProvider,
     list_models,
 )
-from nbretry.providers.base import NamedProvider
-from nbretry.providers.local_model import DEFAULT_MODEL, ensure_model
-from nbretry.providers.local_process import LocalServer
-from nbretry.providers.wire import SDKProvider
+from nbretry.providers.http.sdk import SDKProvider
+from nbretry.providers.local.model import DEFAULT_MODEL, ensure_model
+from nbretry.providers.local.server import LocalServer
+from nbretry.retry.contract import NamedProvider
 
 KEY = "a-key-of-12345"
 """Of no service's shape, so that it is masked only where it is known to be one."""

@@ -17,6 +17,7 @@ from fault_server import FaultServer
 from heard import QUESTION, Ask
 
 import nbretry
+from nbretry._utils.redaction import mask
 from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -31,7 +32,6 @@ from nbretry.errors import (
     StreamInterruptedError,
 )
 from nbretry.providers import AnthropicProvider, OpenAIProvider
-from nbretry.redaction import mask
 from nbretry.types import ResponseInfo, Usage
 
 ROOT = Path(nbretry.__file__).parents[1]

@@ -13,7 +13,7 @@ from kernel import kernel
 from nbretry.notebook.panel.adding import AddingForm
 from nbretry.notebook.panel.state import PanelState
 from nbretry.providers import ScriptedProvider
-from nbretry.session import Session
+from nbretry.session.session import Session
 
 KEY = "q8Zt-41xLmV-09pKb"
 
@@ -50,7 +50,7 @@ def test_it_answers(server: FaultServer, monkeypatch: pytest.MonkeyPatch, protoc
 
 CONTROLS = """
 import nbretry
-from nbretry.redaction import mask
+from nbretry._utils.redaction import mask
 panel = nbretry.panel(["local"])
 controls = {control.description: control for control in panel._adding.controls}
 """

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+from nbretry._extract import json_of
 from nbretry.answer import Answer, fold
 from nbretry.errors import BadRequestError, RetryProviderError
-from nbretry.extract import json_of
-from nbretry.formats import Schema, in_format, schema_of
-from nbretry.policy import RetryPolicy
 from nbretry.providers import AnthropicProvider, LocalProvider, RetryProvider
-from nbretry.providers.base import NamedProvider
-from nbretry.session import Question, Session
+from nbretry.retry.contract import NamedProvider
+from nbretry.retry.policy import RetryPolicy
+from nbretry.session.question import Question
+from nbretry.session.response_format import Schema, in_format, schema_of
+from nbretry.session.session import Session
 from nbretry.testing import FaultServer
 
 PERSON = {

@@ -6,8 +6,8 @@ import time
 
 import nbretry
 from nbretry.errors import APIConnectionError, AuthenticationError
-from nbretry.policy import RetryPolicy
 from nbretry.providers import RetryProvider
+from nbretry.retry.policy import RetryPolicy
 from nbretry.types import FinishReason, ResponseInfo, Usage
 
 SECRET = "sk-" + "0123456789abcdefghij"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import nbretry
-from nbretry.providers.bridge import class_or_instance_method
+from nbretry.retry.async_bridge import class_or_instance_method
 
 PACKAGE = Path(nbretry.__file__).parent
 
@@ -27,9 +27,9 @@ MODULES = (
 """Every class and function in their ``__all__`` is a public name."""
 
 MORE = {
-    "nbretry.session": ("Question", "Session"),
+    "nbretry.session.session": ("Question", "Session"),
     "nbretry.prices": ("Price", "PriceTable"),
-    "nbretry.providers.health": ("ProviderHealth",),
+    "nbretry.retry.health": ("ProviderHealth",),
     "nbretry.renderers.jsonlines": ("read_runs",),
 }
 """Public names of modules that are not public whole."""

@@ -29,7 +29,7 @@ def bare_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
 
 @pytest.fixture(autouse=True)
 def nobody_rests(nb: Kernel) -> None:
-    nb.run("from nbretry.session import default_session\ndefault_session().health.reset()")
+    nb.run("from nbretry.session.session import default_session\ndefault_session().health.reset()")
 
 
 def kinds(outputs: list[object]) -> list[list[str]]:
@@ -156,7 +156,7 @@ def test_answer_of_the_library_is_shown(tmp_path: Path, providers: str) -> None:
     asks = f"answer = await RetryProvider([Provider('hostile', [{hostile!r}])]).answer('', {messages})"
     with kernel(tmp_path, providers) as nb:
         ran = nb.run(f"{asks}\nanswer")
-        assert nb.value("'nbretry.notebook.asking' in __import__('sys').modules") is False
+        assert nb.value("'nbretry.notebook.asking.ask' in __import__('sys').modules") is False
     (output,) = ran.outputs
     page = Page(output.data["text/html"])
     page.assert_harmless()

@@ -473,7 +473,7 @@ def test_the_local_models_process_ends_with_the_kernel(tmp_path: Path) -> None:
         nb.run("%%ask --background -p local --max-tokens 2000 -o x\nTell me a long story.")
         nb.run("end = time.monotonic() + 120\nwhile not x.text and time.monotonic() < end: time.sleep(0.1)")
         assert nb.value("bool(x.text)"), nb.value("repr(x.exception())")
-        nb.run("from nbretry.providers.local_process import LocalServer")
+        nb.run("from nbretry.providers.local.server import LocalServer")
         child = nb.value("next(iter(LocalServer._shared.values())).pid")
         process = nb.client.km.provisioner.process
         nb.client.kc.shutdown()

@@ -8,7 +8,7 @@ import pytest
 from kernel import Kernel, kernel, says
 from page import Page
 
-from nbretry.notebook.command import SUBCOMMANDS
+from nbretry.notebook.magics.nbretry import SUBCOMMANDS
 
 WITHIN = 10.0
 """Seconds. It takes a fiftieth of that on an idle machine; test machines are busy."""
@@ -92,7 +92,7 @@ def test_doctor_without_names(tmp_path: Path) -> None:
 def test_reset_ends_rests(nb: Kernel) -> None:
     """``reset`` ends the rests of those that are named, or of all."""
     nb.run("""
-from nbretry.session import default_session
+from nbretry.session.session import default_session
 def rest(*names):
     for name in names:
         for _ in range(3):
@@ -112,7 +112,7 @@ rest("good", "steady")""")
 
 def test_cost_tells_what_was_spent(nb: Kernel) -> None:
     """``cost`` tells what is spent and the limit, where there is one."""
-    nb.run("from nbretry.session import default_session\nbudget = default_session().budget\nbudget.spent = 0.0")
+    nb.run("from nbretry.session.session import default_session\nbudget = default_session().budget\nbudget.spent = 0.0")
     assert nb.run("%nbretry cost").plain == "$0 spent; no limit is set"
     nb.run("budget.spent, budget.limit = 0.0012, 1.5")
     assert nb.run("%nbretry cost").plain == "≈ $0.0012 spent; the limit is $1.50"

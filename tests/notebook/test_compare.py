@@ -19,7 +19,7 @@ STATES = "[(answer.state, answer.providers[0]) for answer in _comparison]"
 
 @pytest.fixture(autouse=True)
 def nobody_rests(nb: Kernel) -> None:
-    nb.run("from nbretry.session import default_session\ndefault_session().health.reset()")
+    nb.run("from nbretry.session.session import default_session\ndefault_session().health.reset()")
 
 
 def states(ran: Ran) -> list[str]:

@@ -15,12 +15,12 @@ from kernel import Kernel, kernel
 from nbclient.util import run_sync
 from traitlets.config import Config
 
-from nbretry.notebook.completion import complete
-from nbretry.notebook.lines import LineQuestion
-from nbretry.notebook.suggestions import for_command_line, for_prompt, for_question_line
-from nbretry.options import MAGIC_OPTIONS
+from nbretry.notebook.magics.completion import complete
+from nbretry.notebook.magics.line_questions import LineQuestion
+from nbretry.notebook.magics.suggestions import for_command_line, for_prompt, for_question_line
 from nbretry.providers import ScriptedProvider
-from nbretry.session import Session, default_session
+from nbretry.session.options import MAGIC_OPTIONS
+from nbretry.session.session import Session, default_session
 
 VARIABLES = """
 from dataclasses import dataclass
@@ -263,7 +263,7 @@ def test_a_mistake_in_the_settings_is_no_traceback(tmp_path: Path) -> None:
 
 def test_a_failure_gives_nothing(tmp_path: Path) -> None:
     """Where completion itself fails, there are no completions of ours, no traceback, and others go on."""
-    broken = "from nbretry.session import Session\ndef names(self): raise RuntimeError\nSession.names = names"
+    broken = "from nbretry.session.session import Session\ndef names(self): raise RuntimeError\nSession.names = names"
     with kernel(tmp_path, "%load_ext nbretry", broken) as nb:
         assert "openai" not in completed(nb, "%%ask -p opena|")
         assert completed(nb, "%%ask --ma|") == ["--max-tokens", "--max-cost"]
@@ -334,7 +334,7 @@ def test_in_a_terminal(terminal: TerminalInteractiveShell) -> None:
 def test_own_providers_with_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the setting ``providers`` names models its names come first, once, and everybody's models are known."""
     session = Session()
-    monkeypatch.setattr("nbretry.session._default", session)
+    monkeypatch.setattr("nbretry.session.session._default", session)
     for name in ("first", "second", "openai"):
         session.register(name, ScriptedProvider(model=f"{name}-large"))
     session.settings.set("providers", "second:small,second:tiny,first")

@@ -33,7 +33,7 @@ def shared(directory: Path) -> Iterator[Kernel]:
     project.write_text(PROJECT, encoding="utf-8")
     echo = """
 import nbretry
-from nbretry.session import default_session
+from nbretry.session.session import default_session
 
 class Echo:
     @classmethod

@@ -12,10 +12,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from kernel import Kernel, Ran, environment, kernel, says
 from traitlets.config import Config
 
-from nbretry.notebook import cells
-from nbretry.notebook.cells import MOST_CELLS, context_block
-from nbretry.notebook.contexts import LONGEST_CONTEXT
-from nbretry.notebook.excerpts import LONGEST_EXCERPT, Excerpt, cut_middle, fenced, plain
+from nbretry._utils.text import cut_middle
+from nbretry.notebook.cells import recorder
+from nbretry.notebook.cells.context_block import LONGEST_CONTEXT
+from nbretry.notebook.cells.excerpts import LONGEST_EXCERPT, Excerpt, fenced, plain
+from nbretry.notebook.cells.recorder import MOST_CELLS, context_block
 
 SECRET = "sk-" + "0123456789abcdefghij"
 END = "\n\nThat was the last of these cells. Now the question:"
@@ -269,7 +270,7 @@ def test_cells_before_loading(tmp_path: Path, providers: str) -> None:
 
 def test_loading_in_the_middle_of_a_cell(tmp_path: Path, providers: str) -> None:
     """A cell that loads nbretry and does more counts, with what it printed after that, but not while it runs."""
-    loading = "from nbretry.notebook.cells import context_block\n%load_ext nbretry\nprint('loaded')\n"
+    loading = "from nbretry.notebook.cells.recorder import context_block\n%load_ext nbretry\nprint('loaded')\n"
     with kernel(tmp_path, "1", loading + "said = context_block(get_ipython(), 9)", providers) as nb:
         assert "In [1]" in nb.value("said")
         assert "In [2]" not in nb.value("said")
@@ -280,7 +281,7 @@ def test_question_as_the_first_cell(tmp_path: Path) -> None:
     """Where nothing has run before, the context says so and the question is asked."""
     loading = "%load_ext nbretry\n"
     with kernel(tmp_path, loading) as nb:
-        nb.run("from nbretry.notebook.cells import context_block\nsaid = context_block(get_ipython(), 3)")
+        nb.run("from nbretry.notebook.cells.recorder import context_block\nsaid = context_block(get_ipython(), 3)")
         assert nb.value("said") == "No cell of this notebook has run before this question."
 
 
@@ -314,11 +315,11 @@ class Terminal:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     monkeypatch.delattr(sys, "last_value", raising=False)
     running = Terminal()
-    cells.register(running.shell)
+    recorder.register(running.shell)
     try:
         yield running
     finally:
-        cells.unregister(running.shell)
+        recorder.unregister(running.shell)
         running.shell.history_manager.end_session()
 
 
@@ -329,7 +330,7 @@ def test_terminal(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> Non
     assert "In [1]:\n```python\nprint('printed'); 41 + 1\n```\nOutput:\n```\nprinted\n" in said
     assert "42\n" in said
     shown = capsys.readouterr().out
-    cells.unregister(terminal.shell)
+    recorder.unregister(terminal.shell)
     terminal.run("print('printed'); 41 + 1")
     assert capsys.readouterr().out == shown.replace("[1]", "[2]")
 
@@ -349,7 +350,7 @@ def test_terminal_leaves_streams_alone(terminal: Terminal) -> None:
     """Between cells, and after unloading, the streams and the shell's methods are their own."""
     terminal.run("print(1)")
     assert "nbretry" not in str(getattr(sys.stdout.write, "__module__", ""))
-    cells.unregister(terminal.shell)
+    recorder.unregister(terminal.shell)
     assert not {"showtraceback", "showsyntaxerror"} & set(vars(terminal.shell))
 
 
@@ -375,7 +376,7 @@ shell.run_cell("import nbretry; nbretry.register('broken', Broken)", store_histo
 shell.run_cell("nbretry.register('good', Good)", store_history=True)
 shell.run_cell("%%ask -p broken,good\\nWhy?", store_history=True)
 shell.run_cell("import sys\\nprint('my own warning', file=sys.stderr)", store_history=True)
-from nbretry.notebook.cells import context_block
+from nbretry.notebook.cells.recorder import context_block
 print("\\0" + context_block(shell, 2))
 """
 

@@ -12,7 +12,7 @@ from page import Page
 
 SECRET = "sk-" + "0123456789abcdefghij"
 LISTENER = """
-from nbretry.session import default_session
+from nbretry.session.session import default_session
 from nbretry.testing import simulate
 
 class Listener:

@@ -30,7 +30,7 @@ nbretry.register("hopeless", Hopeless())"""
 @pytest.fixture(autouse=True)
 def hopeless(nb: Kernel) -> None:
     nb.run(HOPELESS)
-    nb.run("from nbretry.session import default_session\ndefault_session().health.reset()")
+    nb.run("from nbretry.session.session import default_session\ndefault_session().health.reset()")
 
 
 @pytest.mark.parametrize(

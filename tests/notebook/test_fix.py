@@ -11,9 +11,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from kernel import Kernel, Ran, kernel, says
 from traitlets.config import Config
 
-from nbretry.notebook import cells
-from nbretry.notebook.cells import last_failure
-from nbretry.notebook.tracebacks import LONGEST_TRACEBACK, short_traceback
+from nbretry.notebook.cells import recorder
+from nbretry.notebook.cells.recorder import last_failure
+from nbretry.notebook.cells.tracebacks import LONGEST_TRACEBACK, short_traceback
 
 SECRET = "sk-" + "0123456789abcdefghij"
 
@@ -262,11 +262,11 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     config = Config()
     config.HistoryManager.hist_file = ":memory:"
     running = InteractiveShell(config=config)
-    cells.register(running)
+    recorder.register(running)
     try:
         yield running
     finally:
-        cells.unregister(running)
+        recorder.unregister(running)
         running.history_manager.end_session()
 
 

@@ -19,7 +19,7 @@ WITHIN = 10.0
 CELL = '''
 import asyncio, dataclasses, json
 import nbretry
-from nbretry.session import default_session
+from nbretry.session.session import default_session
 
 class Says:
     """Says one text at each question, and the last one for ever; an exception it raises."""

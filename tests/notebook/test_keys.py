@@ -23,7 +23,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     echo = f"""
 import sys; sys.path.append({str(HERE)!r})
 import keyring, memory_keyring, nbretry, os
-from nbretry.keys import find_key, forget_key
+from nbretry.providers.keys import find_key, forget_key
 memory = memory_keyring.MemoryKeyring()
 keyring.set_keyring(memory)
 

@@ -51,7 +51,7 @@ LATER = {
 }
 
 WARMING = "any(thread.name == 'nbretry-warm-up' for thread in threading.enumerate())"
-WARMED = f"'nbretry.notebook.answering' in sys.modules and not {WARMING}"
+WARMED = f"'nbretry.notebook.asking.run' in sys.modules and not {WARMING}"
 
 
 def wait_until(nb: Kernel, expression: str, check: Callable[[], None] = lambda: None) -> None:
@@ -84,8 +84,14 @@ def test_loading_imports_no_sdk_and_no_widgets(fresh: Kernel) -> None:
 def test_loading_imports_no_engine(fresh: Kernel) -> None:
     """Nor does it load what asks: that takes longer than all the rest."""
     loaded = set(fresh.value("sorted(loaded)"))
-    assert "nbretry.notebook.magic" in loaded
-    assert not loaded & {"nbretry.session", "nbretry.options", "nbretry.answer", "nbretry.providers", "nbretry.types"}
+    assert "nbretry.notebook.magics.ask" in loaded
+    assert not loaded & {
+        "nbretry.session.session",
+        "nbretry.session.options",
+        "nbretry.answer",
+        "nbretry.providers",
+        "nbretry.types",
+    }
 
 
 def test_loading_opens_nothing(fresh: Kernel) -> None:
@@ -180,7 +186,7 @@ def test_question_at_once(tmp_path: Path) -> None:
 
 STEPS = """
 import threading, time
-from nbretry.notebook.warming import WarmUp
+from nbretry.notebook.magics.preload import WarmUp
 taken, in_cell = [], False
 def slow():
     taken.append(("begun", in_cell))

@@ -188,7 +188,7 @@ def test_an_answer(nb: Kernel) -> None:
     assert "The sky is blue." in page.text
     assert "good · first token" in page.text
     assert nb.value(
-        "(_answer.text, _answers[-1] is _answer, nbretry.session.default_session().answers[-1] is _answer)"
+        "(_answer.text, _answers[-1] is _answer, nbretry.session.session.default_session().answers[-1] is _answer)"
     ) == (
         "The sky is **blue**.",
         True,

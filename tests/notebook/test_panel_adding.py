@@ -16,17 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page import Page
 
-from nbretry import redaction
-from nbretry.keys import enter_key, forget_key
+from nbretry._utils import redaction
+from nbretry._utils.redaction import mask, remember_secret
+from nbretry.config.settings import Settings
+from nbretry.config.toml_lines import table_text
 from nbretry.notebook.panel.adding import ADDING_STYLE, AddingForm
 from nbretry.notebook.panel.state import PanelState
 from nbretry.notebook.panel.typed_keys import remember_typed_key
 from nbretry.providers import AnthropicProvider, OpenAIProvider, ScriptedProvider
-from nbretry.providers.presets import PRESETS
-from nbretry.redaction import mask, remember_secret
-from nbretry.session import Session
-from nbretry.settings import Settings
-from nbretry.toml_lines import table_text
+from nbretry.providers.keys import enter_key, forget_key
+from nbretry.providers.services import PRESETS
+from nbretry.session.session import Session
 
 KEY_TAKEN = "that looks like a key: write the name of the environment variable that holds it"
 FIELDS = ("Name", "Base URL", "Model", "Key variable")

@@ -11,14 +11,14 @@ import ipywidgets
 import pytest
 from page import Page
 
-from nbretry.clock import SYSTEM_CLOCK
+from nbretry._utils.clock import SYSTEM_CLOCK
 from nbretry.errors import APIConnectionError
-from nbretry.notebook.loop_thread import spawn
+from nbretry.notebook.kernel.loop_thread import spawn
 from nbretry.notebook.panel.model_list import MOST_SHOWN
 from nbretry.notebook.panel.picker import PICKER_STYLE, PickerView
 from nbretry.notebook.panel.state import PanelState, ProviderChoice, Standing
 from nbretry.providers import OpenAIProvider, ScriptedProvider
-from nbretry.session import Session
+from nbretry.session.session import Session
 
 WITHIN = 60.0
 """Seconds, for what takes a few on a busy machine."""

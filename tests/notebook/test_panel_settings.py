@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from page import Page
 
-from nbretry.deadlines import Deadlines
-from nbretry.definitions import DEFAULT, SETTINGS, Setting, text_of
+from nbretry._utils.redaction import remember_secret
+from nbretry.config.schema import DEFAULT, SETTINGS, Setting, text_of
+from nbretry.config.settings import IN_SESSION, Settings
 from nbretry.notebook.panel.settings_view import SETTINGS_STYLE, SettingsView
-from nbretry.redaction import remember_secret
-from nbretry.session import Session
-from nbretry.settings import IN_SESSION, Settings
+from nbretry.retry.deadlines import Deadlines
+from nbretry.session.session import Session
 
 PATIENCE = 60
 KEY = "sk-98765432109abcdefghijklmn"

@@ -12,9 +12,9 @@ from traitlets.config import Config
 from nbretry.errors import APIConnectionError, APITimeoutError, ConfigError
 from nbretry.notebook.commands import panel as panel_command
 from nbretry.notebook.panel.state import PanelState, Standing
-from nbretry.options import parse_magic_line
 from nbretry.providers import OpenAIProvider, ScriptedProvider
-from nbretry.session import Session
+from nbretry.session.options import parse_magic_line
+from nbretry.session.session import Session
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def assert_answered(nb: Kernel, ran: Ran, text: str = SKY) -> None:
         "async def question():\n    x = %ask -p good Why?\n    return x\n\nawait question()",
         "await nbretry.ask('Why?', providers=['good'])",
         "x = await nbretry.ask('Why?', providers=['dead', 'good'])",
-        "import nbretry.notebook.awaiting as a\na.run(lambda: nbretry.ask('Why?', providers=['good']));",
+        "import nbretry.notebook.kernel.awaited_cells as a\na.run(lambda: nbretry.ask('Why?', providers=['good']));",
     ],
 )
 def test_question_is_answered(nb: Kernel, cell: str) -> None:

@@ -21,9 +21,10 @@ from kernel import Kernel, Ran, environment, kernel
 from readme import README, ROOT, Block, blocks, blocks_of, codes_in_text
 from unable import unable
 
-from nbretry.providers.presets import provider_from_table
+from nbretry.config.schema import DEFAULT
+from nbretry.config.settings import CONFIG_VARIABLE, Settings
+from nbretry.providers.factory import provider_from_table
 from nbretry.providers.services import PRESETS
-from nbretry.settings import CONFIG_VARIABLE, DEFAULT, Settings
 from nbretry.testing import FaultServer, ReceivedRequest
 
 BLOCKS = blocks()

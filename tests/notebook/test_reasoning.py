@@ -58,7 +58,7 @@ def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
 
 @pytest.fixture(autouse=True)
 def nobody_rests(nb: Kernel) -> None:
-    nb.run("from nbretry.session import default_session\ndefault_session().health.reset()")
+    nb.run("from nbretry.session.session import default_session\ndefault_session().health.reset()")
 
 
 def kinds(ran: Ran) -> list[str]:

@@ -6,7 +6,7 @@ from page import Page
 from tutorial import NOTEBOOKS, SANITIZE, Executed, Tutorial, saved
 
 from nbretry import Cooldown, RetryPolicy
-from nbretry.definitions import SETTINGS
+from nbretry.config.schema import SETTINGS
 
 TWICE = ("yes", "yes")
 NEXT = ("no", "yes")

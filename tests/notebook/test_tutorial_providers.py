@@ -11,8 +11,8 @@ import pytest
 from page import Page
 from tutorial import Executed, Tutorial, saved
 
-from nbretry.question import Question
-from nbretry.session import Session
+from nbretry.session.question import Question
+from nbretry.session.session import Session
 
 pytestmark = pytest.mark.local_model
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from virtual_time import LoopClock, Timed, run_virtually
 
 from nbretry.answer import Answer, fold
-from nbretry.deadlines import Deadlines
 from nbretry.errors import (
     APITimeoutError,
     AuthenticationError,
@@ -28,10 +27,11 @@ from nbretry.errors import (
     StreamInterruptedError,
 )
 from nbretry.events import AttemptFailed, Event, TextDelta, from_json, to_json
-from nbretry.policy import RetryPolicy
 from nbretry.providers import RetryProvider
-from nbretry.providers.health import Cooldown
 from nbretry.renderers.report import report_html, report_text, status_line
+from nbretry.retry.deadlines import Deadlines
+from nbretry.retry.health import Cooldown
+from nbretry.retry.policy import RetryPolicy
 
 FAILURES = [
     ServerError("down", status_code=500),

@@ -23,9 +23,9 @@ from nbretry.errors import (
 )
 from nbretry.prices import PriceTable
 from nbretry.providers import RetryProvider
-from nbretry.providers.base import NamedProvider
-from nbretry.providers.health import Cooldown, Health
 from nbretry.renderers.report import report_html, report_text
+from nbretry.retry.contract import NamedProvider
+from nbretry.retry.health import Cooldown, Health
 
 DOWN = ServerError("down", status_code=500)
 KEY = AuthenticationError("wrong key", status_code=401)

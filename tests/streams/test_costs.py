@@ -10,7 +10,6 @@ from providers import HELLO, VirtualClock, listen_sync
 from virtual_time import LoopClock, Timed, answer_or_what_there_is, run_virtually
 
 from nbretry.answer import Answer
-from nbretry.deadlines import Deadlines
 from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -23,9 +22,11 @@ from nbretry.errors import (
 )
 from nbretry.prices import PriceTable, estimate_prompt_tokens, estimate_tokens
 from nbretry.providers import RetryProvider, ScriptedProvider
-from nbretry.providers.budget import Budget
 from nbretry.renderers.report import report_html, report_text
-from nbretry.session import Question, Session
+from nbretry.retry.budget import Budget
+from nbretry.retry.deadlines import Deadlines
+from nbretry.session.question import Question
+from nbretry.session.session import Session
 from nbretry.types import Reasoning, Usage
 
 PROMPT = estimate_prompt_tokens(HELLO)

@@ -13,10 +13,10 @@ from providers import HELLO
 from virtual_time import LoopClock, Timed, answer_or_what_there_is, run_virtually
 
 from nbretry.answer import Answer
-from nbretry.deadlines import Deadlines
 from nbretry.errors import APITimeoutError, ConfigError, RetryProviderError
 from nbretry.providers import RetryProvider
-from nbretry.providers.base import NamedProvider
+from nbretry.retry.contract import NamedProvider
+from nbretry.retry.deadlines import Deadlines
 from nbretry.types import Reasoning, ResponseInfo, Status, Usage
 
 NEVER = 10_000.0

@@ -30,7 +30,7 @@ from nbretry.events import (
     to_json,
 )
 from nbretry.providers import BaseProvider, IterListProvider, RetryProvider
-from nbretry.providers.base import NamedProvider
+from nbretry.retry.contract import NamedProvider
 from nbretry.types import FinishReason, Reasoning, ResponseInfo, Status, Usage
 
 NO = ValueError("no")

@@ -11,7 +11,6 @@ from providers import HELLO, listen_sync
 from virtual_time import LoopClock, Timed, answer_or_what_there_is, run_virtually
 
 from nbretry.answer import Answer
-from nbretry.deadlines import Deadlines
 from nbretry.errors import (
     BadRequestError,
     ConfigError,
@@ -20,10 +19,11 @@ from nbretry.errors import (
     ServerError,
     StreamInterruptedError,
 )
-from nbretry.policy import RetryPolicy
 from nbretry.providers import RetryProvider, ScriptedProvider
-from nbretry.providers.health import Cooldown
-from nbretry.providers.hedging import check_hedge_after
+from nbretry.retry.deadlines import Deadlines
+from nbretry.retry.health import Cooldown
+from nbretry.retry.hedged import check_hedge_after
+from nbretry.retry.policy import RetryPolicy
 
 DOWN = ServerError("down", status_code=503)
 

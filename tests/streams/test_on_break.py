@@ -14,9 +14,9 @@ from providers import HELLO, VirtualClock, listen_async, listen_sync, provider
 from nbretry.answer import Answer, fold
 from nbretry.errors import BadRequestError, ConfigError, RetryProviderError, StreamInterruptedError
 from nbretry.events import Event
-from nbretry.policy import RetryPolicy
 from nbretry.providers import RetryProvider, ScriptedProvider
-from nbretry.providers.joining import Continuation
+from nbretry.retry.continuation import Continuation
+from nbretry.retry.policy import RetryPolicy
 
 CUT = StreamInterruptedError("cut")
 

@@ -16,8 +16,8 @@ from nbretry.errors import (
     RetryProviderError,
     ServerError,
 )
-from nbretry.policy import RetryPolicy
 from nbretry.providers import IterListProvider, RetryProvider
+from nbretry.retry.policy import RetryPolicy
 
 NO = ValueError("no")
 

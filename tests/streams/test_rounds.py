@@ -20,8 +20,8 @@ from nbretry.errors import (
     RetryProviderError,
     ServerError,
 )
-from nbretry.policy import RetryPolicy
 from nbretry.providers import RetryProvider
+from nbretry.retry.policy import RetryPolicy
 
 DOWN = ServerError("down", status_code=500)
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from providers import HELLO, KINDS, METHODS, Listen, VirtualClock, listen_sync, provider
 
+from nbretry._utils.redaction import remember_secret
 from nbretry.errors import EmptyResponseError, RetryNoProviderError, RetryProviderError
 from nbretry.providers import IterListProvider, RetryProvider
-from nbretry.providers.base import is_content
-from nbretry.redaction import remember_secret
+from nbretry.retry.contract import is_content
 from nbretry.types import FinishReason, Reasoning, Usage
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from nbretry.answer import Answer
 from nbretry.providers import RetryProvider
-from nbretry.running import drive
+from nbretry.session.runs import drive
 
 
 class Translating:

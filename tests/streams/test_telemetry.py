@@ -1,4 +1,4 @@
-"""`nbretry.telemetry`: what OpenTelemetry is told of a run, and that nothing depends on its being there."""
+"""`nbretry.retry.telemetry`: what OpenTelemetry is told of a run, and that nothing depends on its being there."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from providers import VirtualClock
 
+from nbretry._utils.redaction import remember_secret
 from nbretry.errors import RateLimitError, RetryProviderError, ServerError
 from nbretry.events import (
     AttemptCancelled,
@@ -37,11 +38,11 @@ from nbretry.events import (
     StatusChanged,
     UsageReported,
 )
-from nbretry.policy import RetryPolicy
 from nbretry.providers import RetryProvider
-from nbretry.providers.scripted import Delay, Refusal, ScriptedProvider
-from nbretry.redaction import remember_secret
-from nbretry.telemetry import Observer, new_observer
+from nbretry.providers.script import Delay, Refusal
+from nbretry.providers.scripted import ScriptedProvider
+from nbretry.retry.policy import RetryPolicy
+from nbretry.retry.telemetry import Observer, new_observer
 from nbretry.types import FinishReason, Reasoning, Usage
 
 DURATION = "gen_ai.client.operation.duration"
@@ -512,7 +513,7 @@ RUN = """
 import asyncio, json, sys
 from nbretry.providers import RetryProvider
 from nbretry.providers.scripted import ScriptedProvider
-from nbretry.telemetry import new_observer
+from nbretry.retry.telemetry import new_observer
 
 async def run():
     observer = new_observer()

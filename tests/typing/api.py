@@ -58,7 +58,6 @@ from nbretry.events import (
     to_json,
 )
 from nbretry.facts import RunState
-from nbretry.policy import Decision, OnBreak
 from nbretry.prices import Price, estimate_tokens
 from nbretry.providers import (
     AnthropicProvider,
@@ -69,9 +68,11 @@ from nbretry.providers import (
     list_models,
     raise_exceptions,
 )
-from nbretry.providers.health import HealthState, ProviderHealth
 from nbretry.renderers.jsonlines import read_runs
-from nbretry.session import Question, Session
+from nbretry.retry.health import HealthState, ProviderHealth
+from nbretry.retry.policy import Decision, OnBreak
+from nbretry.session.question import Question
+from nbretry.session.session import Session
 from nbretry.testing import FaultServer, ReceivedRequest, simulate
 from nbretry.types import AsyncResult, CreateResult, FinishReason, Message, Messages, ProviderType, Reasoning, Usage
 

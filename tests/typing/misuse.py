@@ -13,7 +13,7 @@ from nbretry import Answer, Deadlines, PriceTable, RetryPolicy, RetryProvider, R
 from nbretry.events import RunCompleted, RunFailed
 from nbretry.providers import OpenAIProvider, list_models
 from nbretry.providers import RetryProvder as Misspelt  # error
-from nbretry.session import Question
+from nbretry.session.question import Question
 from nbretry.testing import FaultServer, simulate
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbretry.answer import Answer, Attempt, fold
+from nbretry.answer import Answer, fold
+from nbretry.attempts import Attempt
 from nbretry.errors import RetryNoProviderError, RetryProviderError
 from nbretry.events import (
     AttemptFailed,

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from page import Page
 from virtual_time import LoopClock, Timed, run_virtually
 
+from nbretry._utils.redaction import remember_secret
+from nbretry._utils.text import cut_middle
 from nbretry.answer import Answer, fold
-from nbretry.cutting import cut_middle
 from nbretry.errors import (
     APIConnectionError,
     RateLimitError,
@@ -38,10 +39,7 @@ from nbretry.events import (
     StatusChanged,
     TextDelta,
 )
-from nbretry.policy import RetryPolicy
 from nbretry.providers import RetryProvider
-from nbretry.providers.health import Cooldown
-from nbretry.redaction import remember_secret
 from nbretry.renderers.attempts import (
     attempt_lines_html,
     attempts_html,
@@ -50,6 +48,8 @@ from nbretry.renderers.attempts import (
     failures_html,
 )
 from nbretry.renderers.tracebacks import has_traceback, traceback_text
+from nbretry.retry.health import Cooldown
+from nbretry.retry.policy import RetryPolicy
 from nbretry.types import Reasoning, Status
 
 HOSTILE = "<script>alert('x')</script>&\"'</div></details><img src=x onerror=alert(1)>"

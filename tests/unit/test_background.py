@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from unable import unable
 
+from nbretry._utils.redaction import remember_secret
 from nbretry.answer import Answer
 from nbretry.errors import RetryProviderError
 from nbretry.events import AttemptStarted, FirstContent, RunStarted, TextDelta
-from nbretry.notebook import loop_thread
-from nbretry.notebook.background import BackgroundAnswer
-from nbretry.redaction import remember_secret
+from nbretry.notebook.asking.background import BackgroundAnswer
+from nbretry.notebook.kernel import loop_thread
 
 WITHIN = 30.0
 """Seconds, for what takes none."""
@@ -364,8 +364,8 @@ def test_after_a_fork_there_is_a_new_thread() -> None:
 
 PROGRAM = """
 import asyncio, sys, threading
-from nbretry.notebook import loop_thread
-from nbretry.notebook.background import BackgroundAnswer
+from nbretry.notebook.kernel import loop_thread
+from nbretry.notebook.asking.background import BackgroundAnswer
 
 begun = threading.Event()
 

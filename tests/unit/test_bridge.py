@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nbretry.providers import bridge
+from nbretry.retry import async_bridge
 
 PATIENCE = 20.0
 variable = contextvars.ContextVar("variable", default="unset")
@@ -98,14 +98,14 @@ def anywhere(request: pytest.FixtureRequest) -> Callable[[Callable[[], Any]], An
 
 def test_an_asynchronous_source_is_read_by_synchronous_code(anywhere: Any) -> None:
     """Every chunk arrives in order, outside of an event loop and inside a running one."""
-    assert anywhere(lambda: list(bridge.as_iterator(Source(500).asynchronous()))) == [str(i) for i in range(500)]
+    assert anywhere(lambda: list(async_bridge.as_iterator(Source(500).asynchronous()))) == [str(i) for i in range(500)]
 
 
 def test_a_synchronous_source_is_read_in_the_loop() -> None:
     """Every chunk arrives in order, and the loop goes on meanwhile."""
 
     async def main() -> list[str]:
-        return [chunk async for chunk in bridge.iterate_in_thread(Source(500).sync)]
+        return [chunk async for chunk in async_bridge.iterate_in_thread(Source(500).sync)]
 
     assert in_loop(main) == [str(i) for i in range(500)]
 
@@ -135,9 +135,9 @@ def test_whatever_a_function_gives_has_chunks(make: Any, chunks: list[Any], anyw
     """One value, an iterable, an asynchronous one and a coroutine of any of them are read alike in both directions."""
 
     async def main() -> list[Any]:
-        return [chunk async for chunk in bridge.as_async_iterator(make())]
+        return [chunk async for chunk in async_bridge.as_async_iterator(make())]
 
-    assert anywhere(lambda: list(bridge.as_iterator(make()))) == chunks
+    assert anywhere(lambda: list(async_bridge.as_iterator(make()))) == chunks
     assert in_loop(main) == chunks
 
 
@@ -145,7 +145,7 @@ def test_one_value_costs_no_thread() -> None:
     """A coroutine that gives one string is awaited where it is: no thread is started for it."""
 
     async def main() -> list[threading.Thread]:
-        async for _ in bridge.as_async_iterator(coroutine_of("one")):
+        async for _ in async_bridge.as_async_iterator(coroutine_of("one")):
             return bridge_threads()
         raise AssertionError("nothing came")
 
@@ -157,9 +157,9 @@ def test_closing_closes_an_asynchronous_source(anywhere: Any) -> None:
     source = Source()
 
     def read_two() -> None:
-        chunks = bridge.as_iterator(source.asynchronous())
+        chunks = async_bridge.as_iterator(source.asynchronous())
         assert [next(chunks), next(chunks)] == ["0", "1"]
-        bridge.close(chunks)
+        async_bridge.close(chunks)
         assert source.closed_in not in (None, threading.current_thread())
         assert bridge_threads() == []
 
@@ -171,9 +171,9 @@ def test_closing_closes_a_synchronous_source() -> None:
     source = Source()
 
     async def main() -> None:
-        chunks = bridge.iterate_in_thread(source.sync)
+        chunks = async_bridge.iterate_in_thread(source.sync)
         assert [await anext(chunks), await anext(chunks)] == ["0", "1"]
-        await bridge.aclose(chunks)
+        await async_bridge.aclose(chunks)
         assert source.closed_in not in (None, threading.current_thread())
 
     in_loop(main)
@@ -182,16 +182,16 @@ def test_closing_closes_a_synchronous_source() -> None:
 def test_read_ahead_is_bounded_for_synchronous_code() -> None:
     """An asynchronous source is read a few dozen chunks ahead of its reader and no further."""
     source = Source()
-    chunks = bridge.as_iterator(source.asynchronous())
+    chunks = async_bridge.as_iterator(source.asynchronous())
     next(chunks)
-    assert wait_until(lambda: source.read > bridge.READ_AHEAD)
+    assert wait_until(lambda: source.read > async_bridge.READ_AHEAD)
     time.sleep(0.01)
-    assert source.read == bridge.READ_AHEAD + 1
-    for _ in range(10 * bridge.READ_AHEAD):
+    assert source.read == async_bridge.READ_AHEAD + 1
+    for _ in range(10 * async_bridge.READ_AHEAD):
         next(chunks)
     time.sleep(0.01)
-    assert source.read <= 12 * bridge.READ_AHEAD
-    bridge.close(chunks)
+    assert source.read <= 12 * async_bridge.READ_AHEAD
+    async_bridge.close(chunks)
 
 
 def test_read_ahead_is_bounded_in_the_loop() -> None:
@@ -199,12 +199,12 @@ def test_read_ahead_is_bounded_in_the_loop() -> None:
     source = Source()
 
     async def main() -> None:
-        chunks = bridge.iterate_in_thread(source.sync)
+        chunks = async_bridge.iterate_in_thread(source.sync)
         await anext(chunks)
-        assert wait_until(lambda: source.read > bridge.READ_AHEAD)
+        assert wait_until(lambda: source.read > async_bridge.READ_AHEAD)
         await asyncio.sleep(0.01)
-        assert source.read <= bridge.READ_AHEAD + 2
-        await bridge.aclose(chunks)
+        assert source.read <= async_bridge.READ_AHEAD + 2
+        await async_bridge.aclose(chunks)
 
     in_loop(main)
 
@@ -222,7 +222,7 @@ def test_a_blocked_source_does_not_hold_up_the_loop_or_its_cancellation() -> Non
 
     async def main() -> float:
         async def read() -> list[str]:
-            return [chunk async for chunk in bridge.iterate_in_thread(blocked)]
+            return [chunk async for chunk in async_bridge.iterate_in_thread(blocked)]
 
         task = asyncio.create_task(read())
         await asyncio.sleep(0.005)
@@ -255,9 +255,9 @@ def test_a_source_that_swallows_its_cancellation_is_given_up() -> None:
         finally:
             closed.set()
 
-    chunks = bridge.as_iterator(stubborn())
+    chunks = async_bridge.as_iterator(stubborn())
     assert next(chunks) == "first"
-    bridge.close(chunks)
+    async_bridge.close(chunks)
     assert swallowed.is_set()
     assert closed.wait(PATIENCE)
 
@@ -280,7 +280,7 @@ def test_what_a_source_leaves_running_does_not_hold_up_its_end() -> None:
         del task
 
     begun = time.monotonic()
-    assert list(bridge.as_iterator(source())) == ["whole"]
+    assert list(async_bridge.as_iterator(source())) == ["whole"]
     assert time.monotonic() - begun < PATIENCE
     release.set()
 
@@ -290,12 +290,12 @@ def test_context_variables_are_carried_along() -> None:
     one, other = Source(1), Source(1)
 
     async def main() -> None:
-        async for _ in bridge.iterate_in_thread(other.sync):
+        async for _ in async_bridge.iterate_in_thread(other.sync):
             pass
 
     token = variable.set("carried")
     try:
-        list(bridge.as_iterator(one.asynchronous()))
+        list(async_bridge.as_iterator(one.asynchronous()))
         in_loop(main)
     finally:
         variable.reset(token)
@@ -308,11 +308,11 @@ def test_exceptions_are_carried_along_with_their_traceback(kind: type[BaseExcept
     error = kind("here")
 
     async def read_in_loop() -> None:
-        async for _ in bridge.iterate_in_thread(Source(1, error).sync):
+        async for _ in async_bridge.iterate_in_thread(Source(1, error).sync):
             pass
 
     for read, frame in (
-        (lambda: anywhere(lambda: list(bridge.as_iterator(Source(1, error).asynchronous()))), "asynchronous"),
+        (lambda: anywhere(lambda: list(async_bridge.as_iterator(Source(1, error).asynchronous()))), "asynchronous"),
         (lambda: asyncio.run(read_in_loop()), "sync"),
     ):
         with pytest.raises(kind) as caught:
@@ -330,7 +330,7 @@ def test_a_stop_that_is_raised_by_a_function_is_no_end(kind: type[Exception]) ->
         raise kind
 
     async def main() -> None:
-        async for _ in bridge.iterate_in_thread(call):
+        async for _ in async_bridge.iterate_in_thread(call):
             pass
 
     with pytest.raises((RuntimeError, StopAsyncIteration)):
@@ -351,9 +351,9 @@ def test_an_error_while_closing_is_not_raised() -> None:
     """`close` and `aclose` pass over what goes wrong in closing, and over what cannot be closed at all."""
 
     async def main() -> None:
-        await bridge.aclose(BadlyClosed())
-        await bridge.aclose(object())
+        await async_bridge.aclose(BadlyClosed())
+        await async_bridge.aclose(object())
 
-    bridge.close(BadlyClosed())
-    bridge.close(object())
+    async_bridge.close(BadlyClosed())
+    async_bridge.close(object())
     asyncio.run(main())

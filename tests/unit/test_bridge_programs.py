@@ -22,7 +22,7 @@ def run_script(script: str) -> tuple[str, str, float]:
 
 SOURCES = """
 import asyncio, itertools, time
-from nbretry.providers import bridge
+from nbretry.retry import async_bridge
 
 async def asynchronous():
     for i in itertools.count():
@@ -41,11 +41,11 @@ def test_the_interpreter_ends_with_streams_still_open() -> None:
     out, err, seconds = run_script(
         SOURCES
         + """
-chunks = bridge.as_iterator(asynchronous())
+chunks = async_bridge.as_iterator(asynchronous())
 kept = [next(chunks), chunks]
 
 async def main():
-    other = bridge.iterate_in_thread(synchronous)
+    other = async_bridge.iterate_in_thread(synchronous)
     kept.append(other)
     print(await anext(other))
 
@@ -67,12 +67,12 @@ def test_it_works_on_a_patched_loop(patch: str) -> None:
 import {patch}
 
 async def read():
-    return [i async for i in bridge.as_async_iterator(itertools.islice(synchronous(), 3))]
+    return [i async for i in async_bridge.as_async_iterator(itertools.islice(synchronous(), 3))]
 
 def inner():
-    chunks = bridge.as_iterator(asynchronous())
+    chunks = async_bridge.as_iterator(asynchronous())
     taken = list(itertools.islice(chunks, 3))
-    bridge.close(chunks)
+    async_bridge.close(chunks)
     return taken + asyncio.get_event_loop().run_until_complete(read())
 
 async def main():
@@ -96,7 +96,7 @@ def test_an_interrupt_from_the_keyboard_gets_through(call: str) -> None:
     out, err, _ = run_script(
         f"""
 import asyncio, os, signal, threading, time
-from nbretry.providers import bridge
+from nbretry.retry import async_bridge
 
 begun = threading.Event()
 
@@ -121,7 +121,7 @@ def press():
 
 threading.Thread(target=press).start()
 try:
-    for chunk in bridge.as_iterator({call}):
+    for chunk in async_bridge.as_iterator({call}):
         print(chunk)
 except KeyboardInterrupt:
     print("interrupted")

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from nbretry.cell_text import cell_of
-from nbretry.deadlines import Deadlines
+from nbretry._utils.names import is_name
 from nbretry.errors import ConfigError
-from nbretry.names import is_name
-from nbretry.notebook.awaiting import AwaitedCells
-from nbretry.options import Asked, parse_magic_line, quoted
-from nbretry.policy import OnBreak
-from nbretry.prompt import tidy
+from nbretry.notebook.kernel.awaited_cells import AwaitedCells
+from nbretry.prompts.messages import tidy
 from nbretry.providers import ScriptedProvider
-from nbretry.session import Question
+from nbretry.retry.deadlines import Deadlines
+from nbretry.retry.policy import OnBreak
+from nbretry.session.ask_cell import cell_of
+from nbretry.session.options import Asked, parse_magic_line, quoted
+from nbretry.session.question import Question
 from nbretry.types import Format
 
 ODD = "'\"\\ -=,:\n\r\t\v\x1c\x85\u2028u0a8-{}$%?#é🌍"

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from page import Page
 
+from nbretry._utils.redaction import remember_secret
 from nbretry.answer import Answer, fold
 from nbretry.cli import main
 from nbretry.errors import APIConnectionError, ConfigError, RetryNoProviderError, RetryProviderError
@@ -27,13 +28,13 @@ from nbretry.events import (
     RunStarted,
     TextDelta,
 )
-from nbretry.options import Asked, magic_help, parse_magic_line
-from nbretry.policy import RetryPolicy
 from nbretry.providers import ScriptedProvider
-from nbretry.redaction import remember_secret
 from nbretry.renderers.compare import ComparisonConsole, comparison_html, comparison_text, headings, markdown_html
-from nbretry.running import first_answered
-from nbretry.session import Question, Session
+from nbretry.retry.policy import RetryPolicy
+from nbretry.session.options import Asked, magic_help, parse_magic_line
+from nbretry.session.question import Question
+from nbretry.session.runs import first_answered
+from nbretry.session.session import Session
 
 SECRET = "a-secret-of-these-tests"
 
@@ -408,7 +409,7 @@ def test_answers_in_a_terminal_are_not_mixed() -> None:
 def session(monkeypatch: pytest.MonkeyPatch) -> Session:
     """The process's session, a fresh one for this test."""
     fresh = Session()
-    monkeypatch.setattr("nbretry.session._default", fresh)
+    monkeypatch.setattr("nbretry.session.session._default", fresh)
     fresh.register("good", ScriptedProvider("'The sky is ' 'blue.'", name="good", model="sky-1"))
     fresh.register("other", ScriptedProvider("'It is.'", name="other"))
     fresh.register("bad", ScriptedProvider("401 message='no'", name="bad"))

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from page import Page
 from unable import unable
 
+from nbretry._utils.redaction import mask, remember_secret
 from nbretry.answer import Answer, fold
-from nbretry.conversations import FILE_VERSION, Conversation, Conversations, Turn, text_of
 from nbretry.errors import APIConnectionError, ConfigError, RetryProviderError
 from nbretry.events import (
     AttemptFailed,
@@ -37,9 +37,12 @@ from nbretry.events import (
     RunStarted,
     TextDelta,
 )
-from nbretry.redaction import mask, remember_secret
+from nbretry.prompts.conversation_file import FILE_VERSION
+from nbretry.prompts.conversations import Conversation, Conversations
+from nbretry.prompts.turn import Turn, text_of
 from nbretry.renderers.history import conversation_html, conversation_text, history_html, history_text
-from nbretry.session import Question, Session
+from nbretry.session.question import Question
+from nbretry.session.session import Session
 from nbretry.testing import simulate
 from nbretry.types import Content
 
@@ -464,7 +467,8 @@ def test_path_that_cannot_be_used(tmp_path: Path, name: str) -> None:
 
 SAVE_MUCH = """
 import resource, signal, sys
-from nbretry.conversations import Conversations, Turn
+from nbretry.prompts.conversations import Conversations
+from nbretry.prompts.turn import Turn
 from nbretry.errors import ConfigError
 
 conversations = Conversations()
@@ -548,9 +552,9 @@ def test_empty_file(tmp_path: Path) -> None:
 
 def test_version_is_documented() -> None:
     """The form that the module describes is the one that is written."""
-    import nbretry.conversation_file
+    import nbretry.prompts.conversation_file
 
-    described = (nbretry.conversation_file.__doc__ or "").partition("    {")[2].partition("}\n")[0]
+    described = (nbretry.prompts.conversation_file.__doc__ or "").partition("    {")[2].partition("}\n")[0]
     assert json.loads(f"{{{described}}}")["version"] == FILE_VERSION
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from public_names import IN_KERNEL, NEED_MODEL, Public, public_names, written_examples
 
-from nbretry import session
-from nbretry.providers.presets import PRESETS
+from nbretry.providers.services import PRESETS
+from nbretry.session import session
 
 NAMES = public_names()
 
@@ -28,7 +28,7 @@ NEED_EXAMPLE = {
         f"nbretry.RetryProvider.{name}"
         for name in ("answer", "create_async_generator", "create_completion", "health", "stream_events")
     ),
-    *(f"nbretry.session.Session.{name}" for name in ("compare", "register", "retry_provider", "setting")),
+    *(f"nbretry.session.session.Session.{name}" for name in ("compare", "register", "retry_provider", "setting")),
     "nbretry.Deadlines.or_else",
     "nbretry.PriceTable.set",
     "nbretry.providers.ScriptedProvider.words",

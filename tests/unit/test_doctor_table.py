@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page import Page
 
-from nbretry.diagnosis import Diagnosis
-from nbretry.redaction import remember_secret
+from nbretry._utils.redaction import remember_secret
 from nbretry.renderers.doctor import doctor_html, doctor_text
+from nbretry.session.diagnosis import Diagnosis
 
 HOSTILE = "<script>alert('x')</script>&\"'"
 SECRET = "a-secret-of-the-table"

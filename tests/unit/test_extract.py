@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from nbretry._extract import Block, code_of, fenced_blocks, json_of
 from nbretry.errors import AnswerFormatError
-from nbretry.extract import Block, code_of, fenced_blocks, json_of
 
 # --- code -------------------------------------------------------------------------------------------------------------
 

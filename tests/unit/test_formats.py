@@ -20,11 +20,11 @@ from page import Page
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 from typing_extensions import TypedDict
 
+from nbretry._utils.redaction import remember_secret
 from nbretry.errors import AnswerFormatError, ConfigError
-from nbretry.formats import in_format, schema_of
-from nbretry.redaction import remember_secret
-from nbretry.renderers.formats import bundle_of
-from nbretry.session import Question
+from nbretry.renderers.by_format import bundle_of
+from nbretry.session.question import Question
+from nbretry.session.response_format import in_format, schema_of
 from nbretry.types import Format
 
 FORMATS: list[Format] = ["markdown", "text", "code", "json", "html"]

@@ -61,7 +61,7 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in set(sys.modules) - 
         "from nbretry.types import Messages, CreateResult, AsyncResult, ProviderType",
         "from nbretry import Answer, RetryPolicy, RetryProvider, RetryProviderError",
         "from nbretry.providers import *",
-        "import nbretry.session",
+        "import nbretry.session.session",
         "import nbretry.cli",
     ],
 )

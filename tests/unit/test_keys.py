@@ -15,16 +15,16 @@ import keyring.errors
 import pytest
 from memory_keyring import MemoryKeyring
 
-from nbretry import keys
-from nbretry.doctor import examine
+from nbretry._utils.redaction import mask
 from nbretry.errors import AuthenticationError, ConfigError
-from nbretry.keys import FoundKey, enter_key, find_key, forget_key, save_key
-from nbretry.notebook.key_search import keys_in
-from nbretry.providers import AnthropicProvider, OpenAIProvider
-from nbretry.providers.presets import PRESETS, provider_from_preset
-from nbretry.redaction import mask
+from nbretry.notebook.cells.key_search import keys_in
+from nbretry.providers import AnthropicProvider, OpenAIProvider, keys
+from nbretry.providers.factory import provider_from_preset
+from nbretry.providers.keys import FoundKey, enter_key, find_key, forget_key, save_key
+from nbretry.providers.services import PRESETS
 from nbretry.renderers.doctor import doctor_text
-from nbretry.session import Session
+from nbretry.session.doctor import examine
+from nbretry.session.session import Session
 
 VARIABLE = "GROQ_API_KEY"
 KEY = "lab-0123456789-key"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 
-from nbretry.providers.local_download import progress_bar
+from nbretry.providers.local.download import progress_bar
 
 
 def test_progress_without_a_terminal_is_a_line_for_each_quarter() -> None:

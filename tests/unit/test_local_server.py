@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nbretry.providers.local_server import processor_limit, spare_processors
+from nbretry.providers.local.child import processor_limit, spare_processors
 
 NEWER = "cpu.max"
 QUOTA, PERIOD = "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbretry._utils.redaction import MaskedStream, mask, mask_exception, remember_secret
 from nbretry.answer import fold
 from nbretry.events import AttemptStarted, AttemptSucceeded, FirstContent, RunCompleted, RunStarted, TextDelta
-from nbretry.redaction import MaskedStream, mask, mask_exception, remember_secret
 from nbretry.renderers.console import ConsoleRenderer
 from nbretry.renderers.jsonlines import JsonLinesRenderer, read_events
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from nbretry._utils.redaction import remember_secret
 from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -22,10 +23,9 @@ from nbretry.errors import (
     RateLimitError,
 )
 from nbretry.providers import BaseProvider, LocalProvider, RetryProvider, ScriptedProvider, list_models
-from nbretry.providers.base import NamedProvider
-from nbretry.providers.local_model import CACHE_VARIABLE, DEFAULT_MODEL
+from nbretry.providers.local.model import CACHE_VARIABLE, DEFAULT_MODEL
 from nbretry.providers.models import is_listed, model_names
-from nbretry.redaction import remember_secret
+from nbretry.retry.contract import NamedProvider
 
 WITHIN = 30.0
 """Seconds; it takes a small part of that on an idle machine."""

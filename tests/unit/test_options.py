@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbretry.errors import ConfigError
-from nbretry.options import MAGIC_OPTIONS, Asked, add_options, magic_help, parse_magic_line, question_of
-from nbretry.session import Question
+from nbretry.session.options import MAGIC_OPTIONS, Asked, add_options, magic_help, parse_magic_line, question_of
+from nbretry.session.question import Question
 
 ALL_SET = Question("Why?", ["a", "b"], "big", "Be brief.", 0.5, 100)
 

@@ -28,8 +28,8 @@ from nbretry.errors import (
     ServerError,
     StreamInterruptedError,
 )
-from nbretry.failures import FailureKind, classify, parse_retry_after, retry_after_of
-from nbretry.policy import Decision, RetryPolicy
+from nbretry.retry.classify import FailureKind, classify, parse_retry_after, retry_after_of
+from nbretry.retry.policy import Decision, RetryPolicy
 
 NOON = datetime(2026, 10, 21, 12, 0, 0, tzinfo=UTC)
 

@@ -14,8 +14,9 @@ import pytest
 import nbretry
 from nbretry.errors import AuthenticationError, ConfigError, NotFoundError
 from nbretry.providers import AnthropicProvider, OpenAIProvider
-from nbretry.providers.base import provider_name
-from nbretry.providers.presets import PRESETS, Preset, preset, provider_from_preset
+from nbretry.providers.factory import preset, provider_from_preset
+from nbretry.providers.services import PRESETS, Preset
+from nbretry.retry.contract import provider_name
 
 QUESTION = [{"role": "user", "content": "x"}]
 
@@ -138,7 +139,7 @@ def test_an_unknown_name() -> None:
 def test_the_table_loads_no_sdk() -> None:
     """Making a service's provider, and asking it without its key, loads neither an SDK nor its HTTP library."""
     program = (
-        "import sys; from nbretry.providers.presets import provider_from_preset\n"
+        "import sys; from nbretry.providers.factory import provider_from_preset\n"
         "[provider_from_preset(name) for name in ('openai', 'anthropic', 'ollama', 'local')]\n"
         "try: next(provider_from_preset('groq').stream_chunks('', []))\n"
         "except Exception as error: print(error)\n"

@@ -15,7 +15,7 @@ from genai_prices.data_snapshot import get_snapshot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbretry.answer import Attempt
+from nbretry.attempts import Attempt
 from nbretry.errors import ConfigError
 from nbretry.events import UsageReported, from_json, to_json
 from nbretry.prices import Price, PriceTable, estimate_prompt_tokens, estimate_tokens

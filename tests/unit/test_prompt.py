@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from nbretry.prompt import build_messages
+from nbretry.prompts.messages import build_messages
 
 
 def test_half_characters() -> None:

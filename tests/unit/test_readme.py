@@ -15,14 +15,15 @@ import pytest
 from readme import README, ROOT, Cell, Table, addresses, codes_in_text, tables
 
 import nbretry
-from nbretry import errors, providers, telemetry, testing, types
+from nbretry import errors, providers, testing, types
 from nbretry.answer import Answer
 from nbretry.cli import _parser
-from nbretry.notebook.command import SUBCOMMANDS
-from nbretry.options import MAGIC_FLAGS, MAGIC_OPTIONS, magic_help
+from nbretry.notebook.magics.nbretry import SUBCOMMANDS
 from nbretry.providers.script import parse_script
 from nbretry.providers.services import PRESETS
-from nbretry.session import Session
+from nbretry.retry import telemetry
+from nbretry.session.options import MAGIC_FLAGS, MAGIC_OPTIONS, magic_help
+from nbretry.session.session import Session
 
 CODES = list(dict.fromkeys(codes_in_text()))
 

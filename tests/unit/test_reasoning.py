@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbretry.answer import Answer, Attempt, fold
+from nbretry.answer import Answer, fold
+from nbretry.attempts import Attempt
 from nbretry.events import (
     AttemptStarted,
     AttemptSucceeded,

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbretry import redaction
+from nbretry._utils import redaction
+from nbretry._utils.redaction import MASK, mask, remember_secret
 from nbretry.answer import Answer
 from nbretry.errors import (
     AuthenticationError,
@@ -26,7 +27,6 @@ from nbretry.errors import (
 )
 from nbretry.events import AttemptFailed, RunFailed, TextDelta, to_json
 from nbretry.providers import RetryProvider
-from nbretry.redaction import MASK, mask, remember_secret
 
 SECRET = "correct-horse-battery"
 KEY = "sk-proj-Ab0_" + "x1Y2z3" * 6

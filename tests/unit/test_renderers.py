@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page import Page
 
+from nbretry._utils.redaction import remember_secret
 from nbretry.answer import Answer, fold
 from nbretry.errors import APIConnectionError, RateLimitError, RetryProviderError
 from nbretry.events import (
@@ -26,7 +27,6 @@ from nbretry.events import (
     TextDelta,
     UsageReported,
 )
-from nbretry.redaction import remember_secret
 from nbretry.renderers.console import ConsoleRenderer
 from nbretry.renderers.jsonlines import JsonLinesRenderer, read_events
 from nbretry.renderers.report import attempt_line, report_html, report_text, seconds, status_line, summary

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from page import Page
 
-from nbretry.redaction import remember_secret
+from nbretry._utils.redaction import remember_secret
 from nbretry.renderers.markdown import safe_markdown
 
 SECRET = "a-secret-of-these-tests"

@@ -15,13 +15,14 @@ from providers import VirtualClock
 
 import nbretry
 from nbretry.answer import Answer
-from nbretry.deadlines import Deadlines
 from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
 from nbretry.events import Event, RunCancelled, RunCompleted, RunStarted
-from nbretry.planning import plan, roster
 from nbretry.providers import BaseProvider, OpenAIProvider, RetryProvider, ScriptedProvider
-from nbretry.providers.presets import PRESETS
-from nbretry.session import Question, Session, default_session
+from nbretry.providers.services import PRESETS
+from nbretry.retry.deadlines import Deadlines
+from nbretry.session.plan import plan, roster
+from nbretry.session.question import Question
+from nbretry.session.session import Session, default_session
 from nbretry.types import Messages
 
 ROOT = Path(nbretry.__file__).parents[1]
@@ -179,7 +180,7 @@ def test_nearest() -> None:
 
 def test_register_is_for_the_session_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """`nbretry.register` puts a name into the session that the magic and the command line use."""
-    monkeypatch.setattr("nbretry.session._default", Session())
+    monkeypatch.setattr("nbretry.session.session._default", Session())
     provider = ScriptedProvider()
     nbretry.register("from-a-test", provider)
     assert default_session().provider("from-a-test") is provider
@@ -455,7 +456,8 @@ def test_provider_of_another_package(tmp_path: Path) -> None:
     offer(tmp_path, theirs="their_package:Theirs", openai="their_package:Theirs")
     program = """
 import asyncio, sys
-from nbretry.session import Question, Session
+from nbretry.session.question import Question
+from nbretry.session.session import Session
 session = Session()
 names = session.names()
 print(names[:2], "their_package" in sys.modules)
@@ -470,7 +472,7 @@ def test_broken_provider_of_another_package(tmp_path: Path, target: str) -> None
     offer(tmp_path, broken=target, theirs="their_package:Theirs")
     program = """
 from nbretry.errors import ConfigError, nearest
-from nbretry.session import Session
+from nbretry.session.session import Session
 session = Session()
 try:
     session.provider("broken")

@@ -13,15 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbretry.deadlines import Deadlines
-from nbretry.definitions import SETTINGS, Setting, text_of
+from nbretry.config.schema import SETTINGS, Setting, text_of
+from nbretry.config.settings import Settings
+from nbretry.config.toml_lines import key_lines
 from nbretry.errors import AuthenticationError, ConfigError
-from nbretry.policy import RetryPolicy
 from nbretry.providers import AnthropicProvider, OpenAIProvider, ScriptedProvider
 from nbretry.renderers.settings import setting_line, settings_html, settings_text
-from nbretry.session import Question, Session
-from nbretry.settings import Settings
-from nbretry.toml_lines import key_lines
+from nbretry.retry.deadlines import Deadlines
+from nbretry.retry.policy import RetryPolicy
+from nbretry.session.question import Question
+from nbretry.session.session import Session
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbretry.errors import ConfigError
-from nbretry.template import fill
+from nbretry.prompts.template import fill
 
 SECRET = "sk-" + "0123456789abcdefghij"
 PIXEL = b"\x89PNG\r\n\x1a\n" + b"pixel"

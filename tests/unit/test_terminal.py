@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from nbretry._utils.redaction import remember_secret
 from nbretry.errors import RetryProviderError
-from nbretry.redaction import remember_secret
 from nbretry.renderers.terminal import TerminalRenderer, finished_blocks
-from nbretry.session import Question, Session
+from nbretry.session.question import Question
+from nbretry.session.session import Session
 from nbretry.testing import simulate
 
 MARKDOWN = """# Rayleigh

@@ -13,6 +13,7 @@ import httpx2
 import openai
 import pytest
 
+from nbretry._utils.text import one_line
 from nbretry.errors import (
     APIConnectionError,
     APIStatusError,
@@ -28,7 +29,7 @@ from nbretry.errors import (
     StreamError,
     StreamInterruptedError,
 )
-from nbretry.providers.translate import Asked, error_in_stream, is_mapped, one_line, origin, translate
+from nbretry.providers.http.sdk_errors import Asked, error_in_stream, is_mapped, origin, translate
 
 ASKED = Asked("fake", "m", "https://user:hunter22@host.example:8443/v1", 60.0, 10.0)
 REQUEST = httpx2.Request("POST", "https://host.example/v1/chat/completions")

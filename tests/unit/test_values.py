@@ -33,8 +33,8 @@ from PIL import Image
 from nbretry.answer import Answer, fold
 from nbretry.errors import ConfigError
 from nbretry.events import AttemptStarted, RunStarted, TextDelta
-from nbretry.images import has_image, image_part
-from nbretry.values import as_content
+from nbretry.prompts.images import has_image, image_part
+from nbretry.prompts.values import as_content
 
 SECRET = "sk-" + "0123456789abcdefghij"
 
@@ -498,7 +498,7 @@ def test_has_image() -> None:
 def test_nothing_is_imported() -> None:
     """Text and data are converted without loading any package that could have made something else."""
     script = (
-        "import sys; from nbretry.values import as_content; from nbretry.template import fill\n"
+        "import sys; from nbretry.prompts.values import as_content; from nbretry.prompts.template import fill\n"
         "fill('{{ x }} {{ y }} {{ z }}', {'x': [1], 'y': object(), 'z': ValueError('x')})\n"
         "heavy = {'IPython', 'pandas', 'polars', 'numpy', 'matplotlib', 'PIL', 'pydantic', 'plotly'}\n"
         "print(sorted(heavy & set(sys.modules)))"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry.definitions import definition_of
+from nbretry._utils.redaction import mask
+from nbretry.config.schema import definition_of
 from nbretry.errors import ConfigError, nearest
-from nbretry.notebook.commands.showing import Output
-from nbretry.redaction import mask
+from nbretry.notebook.output.single_output import Output
 from nbretry.renderers.settings import setting_line, settings_html, settings_text
-from nbretry.session import default_session
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

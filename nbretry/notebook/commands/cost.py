@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nbretry.errors import ConfigError
-from nbretry.notebook.commands.showing import Output
-from nbretry.providers.budget import dollars
-from nbretry.session import default_session
+from nbretry.notebook.output.single_output import Output
+from nbretry.retry.budget import dollars
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry.doctor import add_arguments, examine, names_in, unconfigured
-from nbretry.notebook import awaiting
-from nbretry.notebook.commands.showing import Output, WordParser
+from nbretry.notebook.kernel import awaited_cells
+from nbretry.notebook.output.single_output import Output, WordParser
 from nbretry.renderers.doctor import doctor_html, doctor_text
-from nbretry.session import default_session
+from nbretry.session.doctor import add_arguments, examine, names_in, unconfigured
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -28,7 +28,7 @@ def run(shell: InteractiveShell, words: Sequence[str]) -> None:
     output = Output(shell)
 
     async def main() -> None:
-        with awaiting.wakeful_loop():
+        with awaited_cells.wakeful_loop():
             if chosen:
                 output.show_for_now(f"examining {', '.join(chosen)} …")
             diagnoses = await examine(session, chosen, ask=parsed.ask, timeout=parsed.timeout)
@@ -36,8 +36,8 @@ def run(shell: InteractiveShell, words: Sequence[str]) -> None:
             output.show(doctor_html(diagnoses, rest), doctor_text(diagnoses, rest))
 
     try:
-        awaiting.run(main)
+        awaited_cells.run(main)
         return
     except KeyboardInterrupt:
         pass  # raised below, outside, so that no chain of exceptions is shown with it
-    raise awaiting.Stopped("stopped; nothing of the examination is kept")
+    raise awaited_cells.Stopped("stopped; nothing of the examination is kept")

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nbretry._utils.text import cut_middle
 from nbretry.errors import ConfigError
-from nbretry.notebook.answering import answer_prepared
-from nbretry.notebook.cells import last_failure
-from nbretry.notebook.excerpts import cut_middle, fenced
-from nbretry.notebook.preparing import prepare
-from nbretry.notebook.tracebacks import Failure
-from nbretry.options import parse_magic_line
+from nbretry.notebook.asking.prepare import prepare
+from nbretry.notebook.asking.run import answer_prepared
+from nbretry.notebook.cells.excerpts import fenced
+from nbretry.notebook.cells.recorder import last_failure
+from nbretry.notebook.cells.tracebacks import Failure
+from nbretry.session.options import parse_magic_line
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry.doctor import names_in
 from nbretry.errors import ConfigError
-from nbretry.notebook.commands.showing import Output, WordParser
-from nbretry.options import DEFAULT_CONVERSATION
-from nbretry.session import default_session
+from nbretry.notebook.output.single_output import Output, WordParser
+from nbretry.session.doctor import names_in
+from nbretry.session.options import DEFAULT_CONVERSATION
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from nbretry._utils.redaction import mask
 from nbretry.errors import ConfigError
-from nbretry.notebook.commands.showing import Output, WordParser
-from nbretry.redaction import mask
+from nbretry.notebook.output.single_output import Output, WordParser
 from nbretry.renderers.history import conversation_html, conversation_text, history_html, history_text
-from nbretry.session import default_session
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

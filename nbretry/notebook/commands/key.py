@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nbretry._utils.redaction import remember_secret
 from nbretry.errors import ConfigError, nearest
-from nbretry.keys import ENTERED, KEYRING, enter_key, find_key, forget_key, save_key
-from nbretry.notebook.awaiting import Stopped
-from nbretry.notebook.commands.showing import Output, WordParser
+from nbretry.notebook.kernel.awaited_cells import Stopped
+from nbretry.notebook.output.single_output import Output, WordParser
+from nbretry.providers.keys import ENTERED, KEYRING, enter_key, find_key, forget_key, save_key
 from nbretry.providers.probe import key_variable_of
-from nbretry.redaction import remember_secret
-from nbretry.session import default_session
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from nbretry._utils.serialization import masked
 from nbretry.answer import Answer
 from nbretry.errors import ConfigError
-from nbretry.notebook.commands.showing import Output, WordParser
-from nbretry.records import masked
+from nbretry.notebook.output.single_output import Output, WordParser
 from nbretry.renderers.console import printable
 from nbretry.renderers.report import attempt_line, report_html, report_text
 from nbretry.renderers.tracebacks import traceback_text
-from nbretry.session import default_session
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

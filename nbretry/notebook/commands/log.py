@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbretry.errors import ConfigError
-from nbretry.notebook.commands.showing import Output
-from nbretry.session import default_session
+from nbretry.notebook.output.single_output import Output
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry.doctor import names_in
-from nbretry.notebook.commands.showing import Output
-from nbretry.planning import roster
+from nbretry.notebook.output.single_output import Output
 from nbretry.renderers.roster import roster_html, roster_text
-from nbretry.session import default_session
+from nbretry.session.doctor import names_in
+from nbretry.session.plan import roster
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

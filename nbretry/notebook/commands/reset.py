@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry.doctor import names_in
-from nbretry.names import split_name
-from nbretry.notebook.commands.showing import Output
-from nbretry.session import default_session
+from nbretry._utils.names import split_name
+from nbretry.notebook.output.single_output import Output
+from nbretry.session.doctor import names_in
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

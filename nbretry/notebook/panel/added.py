@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from nbretry.cutting import one_line
-from nbretry.definitions import ProviderTable
+from nbretry._utils.redaction import mask
+from nbretry._utils.text import one_line
+from nbretry.config.schema import ProviderTable
+from nbretry.config.settings_file import WrongTableError, checked_provider
+from nbretry.config.toml_lines import table_text
 from nbretry.errors import ConfigError
-from nbretry.keys import find_key
-from nbretry.planning import roster
-from nbretry.providers.clients import is_loopback
+from nbretry.providers.http.clients import is_loopback
+from nbretry.providers.keys import find_key
 from nbretry.providers.services import PRESETS
-from nbretry.redaction import mask
 from nbretry.renderers.roster import key_text
-from nbretry.session import Session
-from nbretry.settings_file import WrongTableError, checked_provider
-from nbretry.toml_lines import table_text
+from nbretry.session.plan import roster
+from nbretry.session.session import Session
 
 __all__ = ["added_html", "keep_html", "mistake_html", "offered_html", "words_on"]
 

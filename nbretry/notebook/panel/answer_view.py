@@ -6,9 +6,9 @@ from html import escape
 
 import ipywidgets
 
+from nbretry._utils.redaction import mask
 from nbretry.notebook.panel.painting import Picture
 from nbretry.notebook.panel.parts import make, markup, show_html
-from nbretry.redaction import mask
 
 __all__ = ["AnswerView"]
 

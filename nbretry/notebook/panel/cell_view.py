@@ -12,10 +12,10 @@ from html import escape
 
 import ipywidgets
 
+from nbretry._utils.redaction import MASK, mask
 from nbretry.errors import ConfigError
 from nbretry.notebook.panel.parts import make, markup, set_traits
 from nbretry.notebook.panel.state import PanelState
-from nbretry.redaction import MASK, mask
 
 __all__ = ["CellView"]
 

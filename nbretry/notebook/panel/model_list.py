@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 
 import ipywidgets
 
-from nbretry.clock import Clock
-from nbretry.cutting import one_line
+from nbretry._utils.clock import Clock
+from nbretry._utils.redaction import mask
+from nbretry._utils.text import one_line
 from nbretry.errors import ConfigError, describe
 from nbretry.notebook.panel.parts import HIDDEN, button, make, markup, set_class, set_traits
-from nbretry.providers.base import NamedProvider
 from nbretry.providers.models import list_models
-from nbretry.redaction import mask
+from nbretry.retry.contract import NamedProvider
 from nbretry.types import ProviderType
 
 __all__ = ["MOST_SHOWN", "ModelList", "Spawn", "Surroundings"]

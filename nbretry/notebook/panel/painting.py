@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
 from nbretry.events import Event, FirstContent, ReasoningDelta, RunCancelled, RunCompleted, RunFailed, TextDelta
-from nbretry.notebook.repainting import RepaintedOutput
+from nbretry.notebook.output.repainted import RepaintedOutput
 from nbretry.renderers.attempts import attempt_lines_html, changes_with_time, failures_html
 from nbretry.renderers.compare import markdown_html
 from nbretry.renderers.reasoning import ThoughtTail, reasoning_html, thinking_html

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-from nbretry.records import whole_characters
+from nbretry._utils.serialization import whole_characters
 
 __all__ = [
     "HIDDEN",

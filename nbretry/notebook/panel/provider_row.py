@@ -9,11 +9,11 @@ from typing import Any
 
 import ipywidgets
 
+from nbretry._utils.redaction import mask
 from nbretry.notebook.panel.model_list import MOST_SHOWN, ModelList, Surroundings
 from nbretry.notebook.panel.parts import close_inside, close_looks, make, set_class, set_traits
 from nbretry.notebook.panel.state import PanelState, ProviderChoice, Standing
 from nbretry.notebook.panel.typed_keys import remember_typed_key
-from nbretry.redaction import mask
 from nbretry.renderers.report import AS_WRITTEN, seconds
 from nbretry.types import ProviderType
 

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import ipywidgets
 
-from nbretry.cutting import one_line
+from nbretry._utils.redaction import mask
+from nbretry._utils.text import one_line
 from nbretry.notebook.panel.parts import button, make, markup, set_traits
 from nbretry.notebook.panel.state import PanelState
-from nbretry.redaction import mask
 
 __all__ = ["Actions", "QuestionView"]
 

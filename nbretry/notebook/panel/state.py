@@ -8,18 +8,19 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from nbretry.answer import Answer
-from nbretry.cell_text import cell_of
-from nbretry.conversations import Conversation
-from nbretry.deadlines import Deadlines
+from nbretry.config.settings import IN_SESSION
 from nbretry.errors import ConfigError, describe
-from nbretry.options import DEFAULT_CONVERSATION, Asked
-from nbretry.planning import roster
-from nbretry.providers.base import resolve_model
+from nbretry.prompts.conversations import Conversation
+from nbretry.prompts.turn import Turn
 from nbretry.renderers.roster import availability, price_text
-from nbretry.roster import RosterEntry
-from nbretry.session import Question, Session
-from nbretry.settings import IN_SESSION
-from nbretry.turns import Turn
+from nbretry.retry.contract import resolve_model
+from nbretry.retry.deadlines import Deadlines
+from nbretry.session.ask_cell import cell_of
+from nbretry.session.options import DEFAULT_CONVERSATION, Asked
+from nbretry.session.plan import roster
+from nbretry.session.question import Question
+from nbretry.session.roster import RosterEntry
+from nbretry.session.session import Session
 
 __all__ = ["PanelState", "Phase", "ProviderChoice", "Standing", "standing_of"]
 

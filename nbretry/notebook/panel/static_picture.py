@@ -13,11 +13,11 @@ from collections import deque
 from html import escape
 from typing import TYPE_CHECKING
 
+from nbretry._utils.redaction import mask
+from nbretry._utils.serialization import whole_characters
 from nbretry.answer import Answer
-from nbretry.notebook.late_outputs import LateOutputs
-from nbretry.notebook.repainting import Bundle, is_captured
-from nbretry.records import whole_characters
-from nbretry.redaction import mask
+from nbretry.notebook.output.late_outputs import LateOutputs
+from nbretry.notebook.output.repainted import Bundle, is_captured
 from nbretry.renderers.answer import answer_bundle
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Literal, TypeAlias
 from urllib.parse import unquote
 
-from nbretry.redaction import key_shapes_in, mask, names_secret, remember_secret
+from nbretry._utils.redaction import key_shapes_in, mask, names_secret, remember_secret
 
 __all__ = ["Meant", "remember_typed_key"]
 

@@ -26,15 +26,16 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
+from nbretry._utils.redaction import mask
+from nbretry._utils.text import cut_middle
 from nbretry.answer import Answer
-from nbretry.cutting import cut_middle
-from nbretry.doctor import names_in
 from nbretry.errors import ConfigError, NbretryError, describe, message_of
-from nbretry.notebook.answers import ANSWER_VARIABLE, keep_late_in_shell, show_in
-from nbretry.notebook.asking import ask_prepared
-from nbretry.notebook.background import BackgroundAnswer, noting
-from nbretry.notebook.late_outputs import CellWatch
-from nbretry.notebook.loop_thread import spawn
+from nbretry.notebook.asking.ask import ask_prepared
+from nbretry.notebook.asking.background import BackgroundAnswer, noting
+from nbretry.notebook.asking.prepare import prepare
+from nbretry.notebook.asking.user_variables import ANSWER_VARIABLE, keep_late_in_shell, show_in
+from nbretry.notebook.kernel.loop_thread import spawn
+from nbretry.notebook.output.late_outputs import CellWatch
 from nbretry.notebook.panel.adding import AddingForm
 from nbretry.notebook.panel.answer_view import AnswerView
 from nbretry.notebook.panel.cell_view import CellView
@@ -46,10 +47,9 @@ from nbretry.notebook.panel.settings_view import SettingsView
 from nbretry.notebook.panel.state import PanelState
 from nbretry.notebook.panel.static_picture import StaticPicture
 from nbretry.notebook.panel.style import STYLE
-from nbretry.notebook.preparing import prepare
-from nbretry.redaction import mask
-from nbretry.running import Paint
-from nbretry.session import default_session
+from nbretry.session.doctor import names_in
+from nbretry.session.runs import Paint
+from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

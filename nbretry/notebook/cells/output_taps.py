@@ -1,0 +1,179 @@
+"""Where the outputs of a shell's cells can be seen on their way to the user, without a change to what the user sees."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["KernelTap", "Listener", "TerminalTap", "session_of"]
+
+_ANSWER = "_answer"  # nbretry.notebook.asking.user_variables has it, whose import takes too long for %load_ext
+# A terminal's writes are told in bulk, so that print takes no longer than it did.
+_MOST_PENDING = 500
+_LONGEST_PENDING = 8_000
+_OUTPUTS = {"stream", "execute_result", "display_data", "update_display_data", "clear_output"}
+
+
+class Listener(Protocol):
+    """Whoever is told about outputs, from whatever thread they come."""
+
+    def sent(self, kind: str, message: str, content: dict[str, Any]) -> None:
+        """A kernel has sent an output.
+
+        Args:
+            kind: the type of the output's message.
+            message: identifier of the request whose cell made the output.
+            content: of the message.
+        """
+
+    def printed(self, cell: Any, stream: str, text: str) -> None:
+        """A cell has printed something in a terminal.
+
+        Args:
+            cell: as given to `TerminalTap.begin`.
+            stream: ``stdout`` or ``stderr``.
+            text: what was printed.
+        """
+
+    def drop(self, cell: Any, stream: str) -> None:
+        """What this cell has printed to this stream is no output of its own."""
+
+
+class KernelTap:
+    """Sees every output that the kernel sends."""
+
+    def __init__(self, listener: Listener, shell: InteractiveShell) -> None:
+        self._listener = listener
+        self._shell = shell
+        self._process = os.getpid()
+        self._is_open = False
+        self._send: Any = None
+
+    def install(self) -> None:
+        session = session_of(self._shell)
+        send = session.send
+
+        def send_and_tell(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._is_open and isinstance(msg_or_type, dict):
+                with suppress(Exception):  # nobody's output may be lost by being recorded
+                    self._tell(msg_or_type)
+            return send(stream, msg_or_type, *args, **kwargs)
+
+        self._send = session.send = send_and_tell
+        self._is_open = True
+
+    def uninstall(self) -> None:
+        self._is_open = False
+        session = session_of(self._shell)
+        if vars(session).get("send") is self._send:  # else somebody else's stands on it
+            del session.send
+
+    def begin(self, cell: object | None) -> None:
+        pass
+
+    def end(self, cell: object | None) -> None:
+        pass
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        # In a forked process the lock may be one that nobody is left to release.
+        if message.get("msg_type") in _OUTPUTS and os.getpid() == self._process:
+            parent = message.get("parent_header") or {}
+            self._listener.sent(message["msg_type"], parent.get("msg_id", ""), message["content"])
+
+
+class TerminalTap:
+    """Sees what is printed while a cell runs, but for tracebacks: those are recorded in short."""
+
+    def __init__(self, listener: Listener, shell: InteractiveShell) -> None:
+        self._listener = listener
+        self._shell = shell
+        self._undo: list[tuple[Any, str, Any]] = []
+        self._undo_for_cell: list[tuple[Any, str, Any]] = []
+        self._pending: list[tuple[str, str]] = []
+        self._tracebacks = 0
+        self._answer: Any = None
+
+    def install(self) -> None:
+        for name in ("showtraceback", "showsyntaxerror"):
+            self._undo += _replaced(self._shell, name, self._untold(getattr(self._shell, name)))
+
+    def uninstall(self) -> None:
+        self.end(None)
+        _restore(self._undo)
+
+    def begin(self, cell: object | None) -> None:
+        _restore(self._undo_for_cell)
+        if cell is None:
+            return
+        self._answer = self._shell.user_ns.get(_ANSWER)
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            self._undo_for_cell += _replaced(stream, "write", self._told(stream.write, cell, name))
+
+    def end(self, cell: object | None) -> None:
+        _restore(self._undo_for_cell)
+        if cell is not None:
+            self._tell(cell)
+        if cell is not None and self._shell.user_ns.get(_ANSWER) is not self._answer:
+            # A question has written the answer to the one stream, and the report about it to the other.
+            self._listener.drop(cell, "stderr")
+        self._answer = None
+
+    def _told(self, write: Any, cell: object, name: str) -> Any:
+        def write_and_tell(text: str, *args: Any, **kwargs: Any) -> Any:
+            written = write(text, *args, **kwargs)
+            if not self._tracebacks:
+                self._pending.append((name, text))
+                if len(self._pending) > _MOST_PENDING or len(text) > _LONGEST_PENDING:
+                    self._tell(cell)
+            return written
+
+        return write_and_tell
+
+    def _tell(self, cell: object) -> None:
+        pending, self._pending = self._pending, []
+        for name, texts in groupby(pending, itemgetter(0)):
+            self._listener.printed(cell, name, "".join(text for _, text in texts))
+
+    def _untold(self, show: Any) -> Any:
+        def show_untold(*args: Any, **kwargs: Any) -> Any:
+            self._tracebacks += 1
+            try:
+                return show(*args, **kwargs)
+            finally:
+                self._tracebacks -= 1
+
+        return show_untold
+
+
+def _replaced(owner: Any, name: str, value: Any) -> list[tuple[Any, str, Any]]:
+    """Give an object a method of its own; what `_restore` needs to take it away again."""
+    before = getattr(owner, "__dict__", {}).get(name)
+    try:
+        setattr(owner, name, value)
+    except (AttributeError, TypeError):  # a stream of another make
+        return []
+    return [(owner, name, (value, before))]
+
+
+def _restore(replaced: list[tuple[Any, str, Any]]) -> None:
+    while replaced:
+        owner, name, (value, before) = replaced.pop()
+        if getattr(owner, "__dict__", {}).get(name) is not value:
+            continue  # somebody else's stands on it
+        if before is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+
+
+def session_of(shell: InteractiveShell) -> Any:
+    """The session that sends a kernel's outputs; None in a terminal."""
+    return getattr(getattr(shell, "kernel", None), "session", None)

@@ -1,0 +1,257 @@
+"""The cells that have run in this kernel, with their text outputs: what ``--context`` sends, and what ``fix`` explains.
+
+In a kernel every output passes through the kernel's session, in whatever way it was made: what is sent there is what a
+notebook shows, and so nothing is recorded that ``%%capture`` has taken. In a terminal it is what is printed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from nbretry.notebook.cells.cell import Cell, ShownOutput, numbered_sources, request_of
+from nbretry.notebook.cells.output_taps import KernelTap, TerminalTap, session_of
+from nbretry.notebook.kernel.per_shell import PerShell
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+
+    from nbretry.notebook.cells.tracebacks import Failure
+
+__all__ = ["MOST_CELLS", "context_block", "last_failure", "register", "unregister"]
+
+MOST_CELLS = 100
+"""How many cells are remembered."""
+
+_OUR_REPORT = '<details class="nbretry-'
+_ONLY_LOADING = re.compile(r"\s*%?(?:re)?load_ext\s+nbretry\s*(?:#.*)?")
+
+
+def context_block(shell: InteractiveShell, count: int) -> str:
+    """The last cells that ran before the running one, oldest first, with their text outputs, for a model to read.
+
+    Args:
+        shell: the user's.
+        count: how many cells; where fewer have run, all that have.
+
+    Returns:
+        At most `context_block.LONGEST_CONTEXT` characters, secrets masked. Where that is too few, the
+        oldest outputs are cut first, with a note.
+    """
+    from nbretry.notebook.cells.context_block import block_of
+
+    recorder = _recorders.get(shell) or _Recorder(shell)
+    return block_of(recorder.cells_before(count))
+
+
+def last_failure(shell: InteractiveShell) -> Failure | None:
+    """The last exception of the notebook; None where there was none.
+
+    Interrupts do not count, and neither do questions that nobody answered or that were put wrongly.
+    """
+    recorder = _recorders.get(shell)
+    return None if recorder is None else recorder.failure
+
+
+class _Run:
+    """A cell that runs, with those that run inside of it.
+
+    Args:
+        cell: None for what is no cell of the notebook, as a question of the frontend's own.
+        info: IPython's record of it.
+    """
+
+    def __init__(self, cell: Cell | None, info: ExecutionInfo) -> None:
+        self.cell = cell
+        self.infos = [info]
+        self.thread = threading.get_ident()
+        self.shown_before = _shown_exception()
+
+
+class _Recorder:
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._lock = threading.RLock()
+        self._cells: dict[Any, Cell] = {}
+        self._runs: dict[str, _Run] = {}
+        self._cells_by_message: weakref.WeakValueDictionary[str, Cell] = weakref.WeakValueDictionary()
+        self._displays: weakref.WeakValueDictionary[str, ShownOutput] = weakref.WeakValueDictionary()
+        self._in_kernel = session_of(shell) is not None
+        self._tap: KernelTap | TerminalTap = (KernelTap if self._in_kernel else TerminalTap)(self, shell)
+        for number, source in numbered_sources(shell)[-MOST_CELLS:]:
+            cell = Cell(source, number)
+            cell.outputs = [ShownOutput("", text) for text in _outputs_of(shell, number)]
+            self._remember(None, cell)
+        # While no cell has begun or ended since, the last one is that which loads nbretry, and goes on.
+        self._loading = next(reversed(self._cells.values()), None)
+        if self._loading is not None:
+            self._cells_by_message[request_of(self._shell)] = self._loading
+        self.failure: Failure | None = None
+        if _shown_exception() is not None:
+            from nbretry.notebook.cells.tracebacks import failure_before
+
+            self.failure = failure_before(shell)
+
+    def install(self) -> None:
+        self._shell.events.register("pre_run_cell", self._before_cell)
+        self._shell.events.register("post_run_cell", self._after_cell)
+        self._tap.install()
+
+    def uninstall(self) -> None:
+        self._shell.events.unregister("pre_run_cell", self._before_cell)
+        self._shell.events.unregister("post_run_cell", self._after_cell)
+        self._tap.uninstall()
+
+    def cells_before(self, count: int) -> list[Cell]:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # somebody's own stream
+                stream.flush()  # a kernel sends what was printed a little later
+        with self._lock:
+            running = [self._loading, *(run.cell for run in self._runs.values())]
+            cells = [
+                cell
+                for cell in self._cells.values()
+                if not any(cell is one for one in running) and not _only_loads(cell.source)
+            ]
+        return cells[max(0, len(cells) - count) :]
+
+    # A cell that runs within another one, as by `run_cell`, has the other one's outputs.
+
+    def _before_cell(self, info: ExecutionInfo) -> None:
+        self._loading = None
+        message = request_of(self._shell)
+        run = self._runs.get(message)
+        if run is not None:
+            run.infos.append(info)
+            return
+        cell = Cell(info.raw_cell or "") if info.store_history else None
+        begun = _Run(cell, info)
+        with self._lock:
+            # One whose end was never told is no longer running, as a thread runs one after the other.
+            self._runs = {other: run for other, run in self._runs.items() if run.thread != begun.thread}
+            self._runs[message] = begun
+            if cell is not None:
+                self._remember(getattr(info, "cell_id", None), cell)
+                self._cells_by_message[message] = cell
+        self._tap.begin(cell)
+
+    def _after_cell(self, result: ExecutionResult | None) -> None:
+        loading, self._loading = self._loading, None
+        info = None if result is None else result.info
+        if info is not None and not (info.raw_cell or "").strip():
+            return  # an empty cell ends without having begun
+        run = self._runs.get(request_of(self._shell))
+        if run is None:
+            if loading is not None and result is not None:
+                self._keep_error(loading, loading.source, result.error_before_exec or result.error_in_exec)
+            return
+        if any(one is info for one in run.infos):
+            while run.infos.pop() is not info:
+                pass
+        else:  # IPython tells of another one where the cell's own was lost
+            run.infos.pop()
+        if run.cell is not None and result is not None:
+            exception = result.error_before_exec or result.error_in_exec
+            shown = _shown_exception()
+            if exception is None and shown is not run.shown_before:
+                exception = shown  # by a magic, as %run, that goes on after it
+            run.shown_before = shown
+            source = run.cell.source if info is None else info.raw_cell or ""
+            self._keep_error(None if run.infos else run.cell, source, exception)
+            if not run.infos:
+                run.cell.number = result.execution_count or run.cell.number
+        if not run.infos:
+            with self._lock:
+                self._runs.pop(request_of(self._shell), None)
+            self._tap.end(run.cell)
+
+    def _keep_error(self, cell: Cell | None, source: str, exception: BaseException | None) -> None:
+        if exception is None:
+            return
+        from nbretry.notebook.cells.tracebacks import failure_of, is_of_the_notebook, short_traceback
+
+        if cell is not None:
+            cell.error = short_traceback(exception, self._shell)
+        if is_of_the_notebook(exception):
+            self.failure = failure_of(exception, source, self._shell)
+
+    def _remember(self, cell_id: str | None, cell: Cell) -> None:
+        """Add a cell; one that has run before is remembered in its last run only."""
+        by_source = ("source", cell.source.strip())
+        key: Any = object()
+        if cell_id is not None:
+            key = ("id", cell_id)
+        elif self._in_kernel:
+            key = by_source
+        if self._in_kernel:
+            self._cells.pop(by_source, None)
+        self._cells.pop(key, None)
+        self._cells[key] = cell
+        while len(self._cells) > MOST_CELLS:
+            del self._cells[next(iter(self._cells))]
+
+    # What the taps tell. In a kernel it comes from whatever thread has sent it.
+
+    def printed(self, cell: Cell, stream: str, text: str) -> None:
+        with self._lock:
+            cell.print(stream, text)
+
+    def drop(self, cell: Cell, stream: str) -> None:
+        with self._lock:
+            cell.outputs[:] = [output for output in cell.outputs if output.stream != stream]
+
+    def sent(self, kind: str, message: str, content: dict[str, Any]) -> None:
+        with self._lock:
+            display_id = (content.get("transient") or {}).get("display_id")
+            known = self._displays.get(display_id) if display_id else None
+            if kind in ("display_data", "update_display_data") and known is not None:
+                known.excerpt.replace(_text_of(content))
+            cell = self._cells_by_message.get(message)
+            if cell is None or kind == "update_display_data":
+                return
+            if kind == "stream":
+                cell.print(content["name"], content["text"])
+            elif kind == "clear_output":
+                cell.clear(bool(content.get("wait")))
+            else:
+                output = known or ShownOutput("", _text_of(content))
+                cell.show(output)
+                if display_id:
+                    self._displays[display_id] = output
+
+
+def _text_of(content: dict[str, Any]) -> str:
+    """What a display says in words; nothing for the report of an answer."""
+    data = content["data"]
+    if str(data.get("text/html", "")).startswith(_OUR_REPORT):
+        return ""
+    kinds = ("text/markdown", "text/plain")
+    if "nbretry" in (content.get("metadata") or {}):
+        kinds = ("text/plain", "text/markdown")  # the answer itself, and what is safe to show of it
+    return next((data[kind] for kind in kinds if isinstance(data.get(kind), str) and data[kind]), "")
+
+
+def _outputs_of(shell: InteractiveShell, number: int) -> list[str]:
+    """What IPython itself has kept of a cell's outputs: since IPython 9.1 all of them, before only its value."""
+    history = shell.history_manager
+    kept = getattr(history, "outputs", {}).get(number, ())
+    texts = ["".join(one.bundle.get("stream") or _text_of({"data": one.bundle})) for one in kept]
+    values = getattr(history, "output_hist_reprs", {})
+    return texts or ([values[number]] if number in values else [])
+
+
+def _shown_exception() -> BaseException | None:
+    """The last exception that IPython has shown."""
+    return getattr(sys, "last_value", None)
+
+
+def _only_loads(source: str) -> bool:
+    return all(_ONLY_LOADING.fullmatch(line) for line in source.splitlines() if line.strip())
+
+
+_recorders = PerShell(_Recorder)
+register, unregister = _recorders.register, _recorders.unregister

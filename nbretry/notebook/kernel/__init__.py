@@ -1,0 +1,1 @@
+"""How code runs in a kernel: hooks of one shell, awaited cells, a thread with an event loop."""

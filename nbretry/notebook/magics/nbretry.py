@@ -1,0 +1,118 @@
+"""``%nbretry``: what is not a question, as ``%nbretry doctor``."""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from IPython.core.magic import no_var_expand
+
+from nbretry.notebook.kernel.per_shell import PerShell
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["SUBCOMMANDS", "Subcommand", "register", "split_words", "unregister"]
+
+_NAME = "nbretry"
+
+
+class Subcommand(NamedTuple):
+    """One subcommand. Its module of `nbretry.notebook.commands` has ``run(shell, words)``.
+
+    Attributes:
+        usage: what stands after its name, for the help.
+        help: what it does, in a few words.
+    """
+
+    usage: str
+    help: str
+
+
+SUBCOMMANDS = {
+    "providers": Subcommand("", "who may be asked: model, key, health, last latency"),
+    "config": Subcommand("[KEY [VALUE]] [--unset KEY]", "the settings, where each came from, and their change"),
+    "key": Subcommand("PROVIDER [--save] [--forget]", "ask for a key, in a prompt that no notebook keeps"),
+    "last": Subcommand("[--traceback] [--json]", "the last answer's report, its tracebacks, or its record"),
+    "cost": Subcommand("", "what all questions together have cost"),
+    "history": Subcommand("[NAME] [--save FILE] [--load FILE]", "conversations, or what was said in one"),
+    "forget": Subcommand("[NAME …] [--all]", "forget a conversation"),
+    "reset": Subcommand("[NAME …]", "end the rests of providers that have failed"),
+    "doctor": Subcommand("[NAME …] [--no-ask] [--timeout S]", "who can answer, and what to do about others"),
+    "panel": Subcommand("[NAME …]", "ask from a panel, with a provider picker"),
+    "fix": Subcommand("[OPTIONS OF %ask] [QUESTION]", "explain the last exception of this notebook"),
+    "log": Subcommand("on FILE | off", "write every event of every run to a file, as JSON lines"),
+}
+
+
+def split_words(line: str) -> list[str]:
+    """The words of a line; quotes hold together what has spaces.
+
+    Raises:
+        ConfigError: a quote is not closed.
+    """
+    lexer = shlex.shlex(line, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""  # a path of Windows stays as it is
+    try:
+        return list(lexer)
+    except ValueError:
+        from nbretry.errors import ConfigError
+
+        raise ConfigError(f"a quote is not closed in: {line.strip()}") from None
+
+
+class _CommandMagic:
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+
+        def nbretry(line: str) -> None:
+            self._run(line)
+
+        # A name that is unknown to Python, as $HOME or {x}, stays as it was typed.
+        no_var_expand(nbretry)
+        nbretry.__doc__ = _help()
+        self._function = nbretry
+
+    def install(self) -> None:
+        self._shell.register_magic_function(self._function, "line", _NAME)  # type: ignore[arg-type]  # typed as a method
+
+    def uninstall(self) -> None:
+        magics = self._shell.magics_manager.magics["line"]
+        if magics.get(_NAME) is self._function:
+            del magics[_NAME]
+
+    def _run(self, line: str) -> None:
+        name, _, rest = line.strip().partition(" ")
+        if name in ("", "help", "-h", "--help"):
+            from nbretry.notebook.output.single_output import Output
+
+            Output(self._shell).show(_help_html(), _help())
+        elif name in SUBCOMMANDS:
+            words: Sequence[str] = [rest] if name == "fix" else split_words(rest)
+            importlib.import_module(f"nbretry.notebook.commands.{name}").run(self._shell, words)
+        else:
+            from nbretry.errors import ConfigError, nearest
+
+            raise ConfigError(f"%{_NAME} knows no {name!r}{nearest(name, list(SUBCOMMANDS))}")
+
+
+def _help() -> str:
+    width = max(len(usage) for usage, _ in _rows())
+    return "\n".join(f"{usage:<{width}}  {told}" for usage, told in _rows())
+
+
+def _help_html() -> str:
+    from nbretry.renderers.tables import block_html, table_html
+
+    # Long lines of a preformatted text would be broken in the middle of a word.
+    return block_html(table_html(("Command", "What it does"), _rows(), wide=[1]))
+
+
+def _rows() -> list[tuple[str, str]]:
+    return [(f"%{_NAME} {name} {one.usage}".strip(), one.help) for name, one in SUBCOMMANDS.items()]
+
+
+_magics = PerShell(_CommandMagic)
+register, unregister = _magics.register, _magics.unregister

@@ -1,0 +1,63 @@
+"""What subcommands have in common: one output of the cell, and words that are read like a command line's."""
+
+from __future__ import annotations
+
+import argparse
+import uuid
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from nbretry.errors import ConfigError
+from nbretry.notebook.output.repainted import is_captured
+from nbretry.renderers.tables import line_html
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["Output", "WordParser"]
+
+
+class WordParser(argparse.ArgumentParser):
+    """Reads the words of a subcommand.
+
+    Raises:
+        ConfigError: the words are wrong.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(add_help=False, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message.removeprefix("argument "))
+
+
+class Output:
+    """One output of the running cell, which may first say that something is under way.
+
+    Args:
+        shell: the shell whose cell runs.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._display_id = uuid.uuid4().hex
+        self._shown = False
+        # Neither can take back what it was handed.
+        self._only_once = is_captured(shell) or not hasattr(shell, "kernel")
+
+    def show_for_now(self, line: str) -> None:
+        """Show a line until something else is shown."""
+        if not self._only_once:
+            self.show_line(line)
+
+    def show_line(self, line: str) -> None:
+        """Show a line of text."""
+        self.show(line_html(line), line)
+
+    def show(self, html: str, text: str) -> None:
+        """Show something in both forms, in place of what was shown before."""
+        data: dict[str, Any] = {"text/html": html, "text/plain": text}
+        if self._only_once:
+            self._shell.display_pub.publish(data)
+            return
+        self._shell.display_pub.publish(data, transient={"display_id": self._display_id}, update=self._shown)
+        self._shown = True

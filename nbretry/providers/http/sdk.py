@@ -1,0 +1,465 @@
+"""What the providers over HTTP share: an SDK's client for keys, endpoints and errors, and its raw bytes for the tokens.
+
+An SDK's own stream builds a checked object for each token, which costs more than all the rest together. Here an
+`AnswerReader` turns bytes into chunks and does no input or output, so that the two loops of `SDKProvider`, one with an
+event loop and one without, are thin and the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import importlib
+import math
+import os
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from nbretry._utils.redaction import mask, remember_secret
+from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
+from nbretry.providers.http.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
+from nbretry.providers.http.reader import AnswerReader
+from nbretry.providers.http.sdk_errors import Asked, is_transport_error, translate
+from nbretry.providers.keys import find_key
+from nbretry.providers.models import read_models
+from nbretry.providers.services import PRESETS, how_to_set
+from nbretry.retry.async_bridge import call_in_thread
+from nbretry.retry.contract import BaseProvider, resolve_model
+from nbretry.retry.deadlines import Deadlines
+from nbretry.types import Messages
+
+__all__ = ["UNSENDABLE_KEY", "Ask", "Endpoint", "SDKProvider"]
+
+_DRAIN_TIMEOUT = 0.1
+"""Seconds to wait for the end of a response whose answer is complete, so that its connection can be used again."""
+
+_GRACE = 0.5
+"""Seconds after a deadline at which a read ends by itself: whoever asks has given up by then, and told why."""
+
+UNSENDABLE_KEY = "the key has a line break or a letter in it that no key has"
+"""What is told of a key that no request's header can hold."""
+
+_NOT_FOR_THE_ENDPOINT = frozenset(
+    ("conversation", "conversation_id", "ignore_stream", "ignored", "provider", "proxy", "return_conversation")
+)
+"""Options of gpt4free's clients that speak to the provider's class and are no parameters of a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to send a request, and with which key."""
+
+    url: str
+    api_key: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request, as it is going to be sent.
+
+    Attributes:
+        endpoint: where to.
+        model: name of the model.
+        messages: the conversation.
+        stream: whether the answer is wanted in pieces.
+        parameters: everything else that goes into the request's body.
+        extra: the SDK's own options for one request: ``extra_headers`` and ``extra_query``.
+        timeout: seconds without anything new that are allowed.
+        deadlines: of the attempt that this request is, where whoever asks has some.
+        sent: the parameters that were sent last.
+    """
+
+    endpoint: Endpoint
+    model: str
+    messages: Messages
+    stream: bool
+    parameters: dict[str, Any]
+    extra: dict[str, Any]
+    timeout: float
+    deadlines: Deadlines = Deadlines()  # noqa: RUF009 (frozen)
+    sent: Mapping[str, Any] = field(default_factory=dict)
+
+
+class SDKProvider(BaseProvider):
+    """A provider over an official SDK. Derived classes say which, what a request is, and how an answer is read.
+
+    Args:
+        base_url: the endpoint, or a function that gives it when it is needed; None for the derived class's own.
+        api_key: the key; None for the one that `nbretry.providers.keys.find_key` finds.
+        model: the model to ask where none is named; None for the service's default.
+        name: the provider's name.
+        timeout: seconds without anything new after which a request counts as failed.
+        connect_timeout: seconds for a connection.
+        deadlines: limits of an attempt in a `RetryProvider`, in place of its own.
+        key_variable: environment variable with the key; None for the service's own, or for an endpoint that needs none.
+        client_options: further arguments for the SDK's clients.
+    """
+
+    accepts_deadlines = True
+
+    package: ClassVar[str]
+    """Name of the SDK, of the extra that installs it and of the service that it is made for."""
+
+    modules: ClassVar[tuple[str, ...]]
+    """What the SDK loads only with the first request."""
+
+    default_base_url: ClassVar[str]
+    base_url_variable: ClassVar[str]
+    """Environment variable with the base URL, for where none is given."""
+
+    _query_for_models: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    def __init__(
+        self,
+        *,
+        base_url: str | Callable[[], str] | None,
+        api_key: str | None,
+        model: str | None,
+        name: str,
+        timeout: float,
+        connect_timeout: float,
+        key_variable: str | None,
+        deadlines: Deadlines | None,
+        client_options: Mapping[str, Any],
+    ) -> None:
+        remember_secret(api_key)
+        if base_url is None or base_url == self.default_base_url:
+            service = PRESETS[self.package]
+            model = model or service.default_model
+            key_variable = key_variable or service.key_variable
+        self.name = name
+        self.default_model: str = model or ""
+        self.timeout = timeout
+        self.connect_timeout = connect_timeout
+        self.deadlines = deadlines
+        self.needs_auth: bool = key_variable is not None
+        self._base_url = base_url
+        self._api_key = api_key
+        self._key_variable = key_variable
+        self._client_options = dict(client_options)
+        self._sync_clients = SyncClients(functools.partial(self._make_client, asynchronous=False))
+        self._async_clients = AsyncClients(functools.partial(self._make_client, asynchronous=True))
+
+    @property
+    def base_url(self) -> str:
+        """Where requests go now: the argument, else the environment's, else the service's own."""
+        if callable(self._base_url):
+            return self._base_url()
+        return self._base_url or os.environ.get(self.base_url_variable) or self.default_base_url
+
+    @property
+    def key_variable(self) -> str | None:
+        """Environment variable with the key; None for an endpoint that needs none."""
+        return self._key_variable
+
+    @property
+    def has_own_key(self) -> bool:
+        """Whether it was given a key, in place of the one in `key_variable`."""
+        return bool(self._api_key)
+
+    @property
+    def key_can_be_sent(self) -> bool:
+        """Whether a request's header can hold its key: one with a line break or a foreign letter it cannot."""
+        return _can_be_sent((self._api_key or self._found_key()).strip())
+
+    @property
+    def credentials(self) -> str:
+        """A hash of the endpoint and the key, by which a change of either is noticed; neither can be had from it."""
+        key = self._api_key or self._found_key()
+        return hashlib.sha256(f"{self._base_url!r} {key}".encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        shown = [f"name={self.name!r}"]
+        if isinstance(self._base_url, str):
+            shown.append(f"base_url={mask(self._base_url)!r}")
+        if self.default_model:
+            shown.append(f"model={self.default_model!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def stream_chunks(
+        self, model: str, messages: Messages, stream: bool = True, **options: Any
+    ) -> Generator[Any, None, None]:
+        """Ask, for code without an event loop.
+
+        Args:
+            model: name of the model; empty for the provider's default.
+            messages: the conversation.
+            stream: whether the answer is wanted in pieces.
+            **options: parameters of the request, as ``temperature`` and ``max_tokens``; ``api_key`` and ``timeout``
+                (seconds) for this request alone. Those that are None are left out.
+
+        Yields:
+            Non-empty strings, and `nbretry.types.Metadata`.
+
+        Raises:
+            ProviderError: one of its classes, with the SDK's exception as ``__cause__``.
+        """
+        ask = self._ask(model, messages, stream, options, ask_keyring=True)
+        client = self._sync_clients.get(ask.endpoint)
+        while True:
+            reader = self._reader(ask)
+            try:
+                if not ask.model:
+                    self._require_served_model(ask)
+                    ask.model = _first_of(client.models.list())
+                with self._request(client, ask) as response:
+                    reader.begin(response.headers)
+                    for data in response.http_response.iter_bytes():
+                        chunks = reader.feed(data)
+                        if chunks:
+                            yield from chunks
+                            reader.resume()
+                        if reader.done:
+                            break
+            except Exception as exception:
+                if not (reader.finished and is_transport_error(exception)):
+                    self._adapt_or_raise(exception, ask, reader)
+                    continue
+            yield from self._end(reader, ask)
+            return
+
+    async def astream_chunks(
+        self, model: str, messages: Messages, stream: bool = True, **options: Any
+    ) -> AsyncGenerator[Any, None]:
+        """Ask, for code in an event loop; otherwise as `stream_chunks`. Cancelling closes the connection."""
+        if not options.get("api_key"):
+            await self.look_into_keyring()
+        ask = self._ask(model, messages, stream, options)
+        await self._load_in_thread()
+        client = await self._async_clients.get(ask.endpoint)
+        while True:
+            reader = self._reader(ask)
+            try:
+                if not ask.model:
+                    self._require_served_model(ask)
+                    ask.model = _first_of(await client.models.list())
+                async with self._request(client, ask) as response:
+                    reader.begin(response.headers)
+                    async with aclosing(response.http_response.aiter_bytes()) as pieces:
+                        async for data in pieces:
+                            chunks = reader.feed(data)
+                            if chunks:
+                                for chunk in chunks:
+                                    yield chunk
+                                reader.resume()
+                            if reader.done:
+                                if reader.finished:
+                                    await _drain(pieces)
+                                break
+            except Exception as exception:
+                if not (reader.finished and is_transport_error(exception)):
+                    self._adapt_or_raise(exception, ask, reader)
+                    continue
+            for chunk in self._end(reader, ask):
+                yield chunk
+            return
+
+    async def list_models(self, timeout: float = 10.0) -> list[str]:  # noqa: ASYNC109 (it is told to the SDK as well)
+        """The models that the endpoint lists, in its order.
+
+        Args:
+            timeout: seconds for all of it.
+
+        Returns:
+            As `nbretry.providers.models.model_names` leaves them.
+
+        Raises:
+            StreamError: what came is no list of models.
+            ProviderError: another of its classes, with the SDK's exception as ``__cause__``.
+            Exception: what a function that was given as ``base_url`` raises.
+        """
+        url = self.base_url
+        connect_timeout = min(self.connect_timeout, timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                await self.look_into_keyring()
+                await self._load_in_thread()
+                client = await self._async_clients.get(Endpoint(url, self._key(None, url)))
+                # The body as it comes: the SDKs break on lists of another form than their own services', and would
+                # read one without end.
+                request = client.models.with_streaming_response.list(
+                    timeout=self._load().Timeout(timeout, connect=connect_timeout), extra_query=self._query_for_models
+                )
+                async with request as response, aclosing(response.http_response.aiter_bytes()) as pieces:
+                    return await read_models(pieces)
+        except Exception as exception:
+            error = translate(exception, Asked(self.name, "", url, timeout, connect_timeout))
+            if error is None or error is exception:
+                raise
+            raise error from exception
+
+    async def look_into_keyring(self) -> None:
+        """Have the system keyring asked for a key that is nowhere else; its user may have to unlock it."""
+        if self._key_variable and not (self._api_key or self._found_key()):
+            # In a thread, which it may hold up until then.
+            await call_in_thread(lambda: self._found_key(ask_keyring=True))
+
+    def warm_up(self) -> None:
+        """Load the SDK, so that the first question does not wait for it. No key is looked for and nothing is opened.
+
+        Raises:
+            ProviderError: the package cannot be loaded.
+        """
+        tls_context(self._load())
+        with suppress(ImportError):
+            # The HTTP library loads it at the first request, for a tenth of a second; the name is not its promise.
+            importlib.import_module("anyio._backends._asyncio")
+
+    async def _load_in_thread(self) -> None:
+        if any(module not in sys.modules for module in self.modules):
+            # Half a second for an SDK's import, in which the loop would answer nobody.
+            await asyncio.to_thread(lambda: tls_context(self._load()))
+
+    def _load(self) -> Any:
+        """The SDK's module."""
+        try:
+            for module in self.modules:
+                importlib.import_module(module)
+            return importlib.import_module(self.package)
+        except ImportError as error:
+            raise ProviderError(
+                f'the package {self.package} cannot be loaded ({error}): pip install "nbretry[{self.package}]"',
+                provider=self.name,
+            ) from error
+
+    def _ask(
+        self, model: str, messages: Messages, stream: bool, options: dict[str, Any], *, ask_keyring: bool = False
+    ) -> Ask:
+        given = {key: value for key, value in options.items() if value is not None and key not in _NOT_FOR_THE_ENDPOINT}
+        url = self.base_url
+        endpoint = Endpoint(url, self._key(given.pop("api_key", None), url, ask_keyring=ask_keyring))
+        deadlines = given.pop("deadlines", Deadlines())
+        timeout = float(given.pop("timeout", self.timeout))
+        timeout = _backstop(deadlines, timeout)
+        extra: dict[str, Any] = {key: given.pop(key) for key in ("extra_headers", "extra_query") if key in given}
+        given |= given.pop("extra_body", {})
+        return Ask(endpoint, resolve_model(self, model), messages, stream, given, extra, timeout, deadlines)
+
+    def _timeout(self, ask: Ask) -> Any:
+        """The timeouts of a request, as its HTTP library has them."""
+        return self._load().Timeout(ask.timeout, connect=self._connect_timeout(ask))
+
+    def _connect_timeout(self, ask: Ask) -> float:
+        return min(self.connect_timeout, ask.timeout, ask.deadlines.connect or math.inf)
+
+    def _key(self, given: str | None, url: str, *, ask_keyring: bool = False) -> str:
+        key = (given or self._api_key or self._found_key(ask_keyring=ask_keyring)).strip()
+        if key:
+            remember_secret(key)
+            if not _can_be_sent(key):
+                # Refused here, as the HTTP library would quote it in its exception.
+                raise AuthenticationError(UNSENDABLE_KEY, provider=self.name)
+            return key
+        if self._key_variable is None or is_loopback(url):
+            return "none"  # the SDKs want some text
+        raise AuthenticationError(
+            f"{self._key_variable} is not set: {how_to_set(self._key_variable)}", provider=self.name
+        )
+
+    def _found_key(self, *, ask_keyring: bool = False) -> str:
+        found = find_key(self._key_variable, ask_keyring=ask_keyring) if self._key_variable else None
+        return found.value if found else ""
+
+    def _require_served_model(self, ask: Ask) -> None:
+        """Where no model was named, a server on this machine is asked for what it serves; a paid service is not."""
+        if not is_loopback(ask.endpoint.url):
+            raise NotFoundError(f"no model was named, and {self.name} has no default one")
+
+    def _end(self, reader: AnswerReader, ask: Ask) -> list[Any]:
+        try:
+            return reader.end()
+        except ProviderError as exception:
+            raise self._translated(exception, ask, reader) or exception from exception.__cause__
+
+    def _adapt_or_raise(self, exception: Exception, ask: Ask, reader: AnswerReader) -> None:
+        """Change the request so that it is worth sending again, or raise our exception for this one."""
+        error = self._translated(exception, ask, reader)
+        if error is None or error is exception:
+            raise exception
+        if not reader.answering and self._adapt(ask, error):
+            return
+        raise error from exception
+
+    def _translated(self, exception: Exception, ask: Ask, reader: AnswerReader) -> ProviderError | None:
+        url = ask.endpoint.url
+        asked = Asked(self.name, ask.model, url, ask.timeout, self._connect_timeout(ask))
+        error = translate(exception, asked, answering=reader.answering)
+        if error is not None and error.request_id is None:
+            error.request_id = reader.request_id
+        return error
+
+    def _make_client(self, endpoint: Endpoint, *, asynchronous: bool) -> Any:
+        sdk = self._load()
+        options = {
+            "api_key": endpoint.api_key,
+            "max_retries": 0,  # whether to ask again is the engine's to decide
+            "http_client": http_client(sdk, endpoint.url, asynchronous=asynchronous),
+            **self._client_options,
+        }
+        client = self._client_class(sdk, asynchronous)(**options, **self._address(endpoint))
+        if not self._is_own_service(endpoint.url):
+            # What the environment has for the SDK's own service, tokens in headers included, is for nobody else.
+            for name in ("auth_token", "organization", "project"):
+                if hasattr(client, name):
+                    setattr(client, name, self._client_options.get(name))
+            client._custom_headers = {**(self._client_options.get("default_headers") or {})}
+        return client
+
+    def _is_own_service(self, url: str) -> bool:
+        """Whether an endpoint is that of the service that the SDK is made for, or what the environment has for it."""
+        hosts = [urlsplit(own).hostname for own in (self.default_base_url, os.environ.get(self.base_url_variable, ""))]
+        host = urlsplit(url).hostname or ""
+        return any(own and (host == own or host.endswith(f".{own}")) for own in hosts)
+
+    def _client_class(self, sdk: Any, asynchronous: bool) -> Any:
+        """The SDK's class of clients."""
+        raise NotImplementedError
+
+    def _address(self, endpoint: Endpoint) -> dict[str, Any]:
+        """What tells a client where its endpoint is."""
+        return {"base_url": endpoint.url}
+
+    def _request(self, client: Any, ask: Ask) -> Any:
+        """The SDK's context manager that sends the request and gives the raw response."""
+        raise NotImplementedError
+
+    def _reader(self, ask: Ask) -> AnswerReader:
+        """What reads the answer."""
+        raise NotImplementedError
+
+    def _adapt(self, ask: Ask, error: ProviderError) -> bool:
+        """Change a request that was refused so that this endpoint takes it; False where there is nothing to change."""
+        return False
+
+
+def _backstop(deadlines: Deadlines, timeout: float) -> float:
+    """Seconds without anything new after which a read ends, so that none is left that nobody waits for any more."""
+    gaps = (deadlines.first_content, deadlines.idle)
+    # One number stands for both gaps, so where there is no limit for one of them, the usual timeout counts.
+    longest = max(timeout if gap is None else gap + _GRACE for gap in gaps)
+    return longest if deadlines.total is None else min(longest, deadlines.total + _GRACE)
+
+
+def _first_of(models: Any) -> str:
+    if not models.data:
+        raise NotFoundError("no model was named, and the server serves none")
+    return str(models.data[0].id)
+
+
+def _can_be_sent(key: str) -> bool:
+    return key.isascii() and key.isprintable()
+
+
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    try:
+        async with asyncio.timeout(_DRAIN_TIMEOUT):
+            async for _ in pieces:
+                pass
+    except Exception:
+        return  # the answer is complete, whatever becomes of the connection

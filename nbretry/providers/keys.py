@@ -1,0 +1,223 @@
+"""Finds a provider's key: what was entered in this process, the environment, ``.env``, the system keyring.
+
+A key has the name of its environment variable wherever it is. Nothing is put into ``os.environ``, where every program
+that a notebook starts would find it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nbretry._utils.redaction import remember_secret
+from nbretry.errors import ConfigError
+
+__all__ = [
+    "ENTERED",
+    "ENVIRONMENT",
+    "KEYRING",
+    "KEYRING_SERVICE",
+    "FoundKey",
+    "enter_key",
+    "find_key",
+    "forget_key",
+    "save_key",
+]
+
+KEYRING_SERVICE = "nbretry"
+"""Under which the system keyring has the keys, each with its variable as the user's name."""
+
+ENTERED = "entered"
+ENVIRONMENT = "environment"
+KEYRING = "keyring"
+
+_DOTENV_DISABLED = "PYTHON_DOTENV_DISABLED"  # of python-dotenv itself, whose function for files looks at it
+
+_log = logging.getLogger("nbretry")
+
+
+class FoundKey(NamedTuple):
+    """A key, which is not shown.
+
+    Attributes:
+        value: the key.
+        source: ``entered`` in this process, ``environment``, ``keyring``, or where the ``.env`` is.
+    """
+
+    value: str
+    source: str
+
+    def __repr__(self) -> str:
+        return f"FoundKey(source={self.source!r})"
+
+
+_entered: dict[str, str] = {}
+_from_keyring: dict[str, str] = {}
+_keyring_fails: set[str] = set()
+"""Variables for which it failed, as where somebody has closed its dialog, who should not be asked again and again."""
+_files: dict[Path, tuple[tuple[int, int], dict[str, str]]] = {}
+_lock = threading.Lock()
+
+
+def find_key(variable: str, *, ask_keyring: bool = False) -> FoundKey | None:
+    """The key of this name, which is masked from now on; None where there is none.
+
+    Args:
+        variable: environment variable with the key.
+        ask_keyring: whether to look into the system keyring as well, which may have to be unlocked by its user first;
+            what it has given before is known without.
+    """
+    found = _find(variable, ask_keyring)
+    if found is not None:
+        remember_secret(found.value)
+    return found
+
+
+def enter_key(variable: str, value: str) -> None:
+    """Keep a key for this process, before all others of its name.
+
+    Raises:
+        ConfigError: it is empty, or has a character in it that no key has.
+    """
+    key = value.strip()
+    if not key:
+        raise ConfigError("no key was entered")
+    remember_secret(key)
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigError("this is no key: it has a space, a line break or a foreign letter in it")
+    _entered[variable] = key
+
+
+def save_key(variable: str) -> None:
+    """Put a key that was entered into the system keyring.
+
+    Raises:
+        ConfigError: none was entered, there is no keyring, or it refuses.
+    """
+    value = _entered.get(variable)
+    if value is None:
+        raise ConfigError(f"{variable} was not entered")
+    try:
+        keyring = _keyring()
+        keyring.set_password(KEYRING_SERVICE, variable, value)
+        kept = keyring.get_password(KEYRING_SERVICE, variable) == value
+    except ImportError:
+        raise ConfigError('the package keyring is missing: pip install "nbretry[keyring]"') from None
+    except Exception as error:
+        raise ConfigError(f"the system keyring does not take it: {_reason(error)}") from None
+    if not kept:
+        raise ConfigError("the system keyring has not kept it")
+    _from_keyring[variable] = value
+    _keyring_fails.discard(variable)
+
+
+def forget_key(variable: str) -> list[str]:
+    """Forget a key that was entered, and take it out of the system keyring.
+
+    Returns:
+        Where it was: ``entered``, ``keyring``.
+    """
+    was = [ENTERED] if _entered.pop(variable, None) is not None else []
+    _from_keyring.pop(variable, None)
+    try:
+        keyring = _keyring()
+        if keyring.get_password(KEYRING_SERVICE, variable) is not None:
+            keyring.delete_password(KEYRING_SERVICE, variable)
+            was.append(KEYRING)
+    except Exception as error:
+        _log.debug("the system keyring was not asked: %s", _reason(error))
+    return was
+
+
+def _find(variable: str, ask_keyring: bool) -> FoundKey | None:
+    # Stripped, as what a file or a clipboard had may end with a line break, which no request can hold.
+    for source, keys in ((ENTERED, _entered), (ENVIRONMENT, os.environ)):
+        value = keys.get(variable, "").strip()
+        if value:
+            return FoundKey(value, source)
+    path = _dotenv_file()
+    if path is not None:
+        value = _dotenv(path).get(variable, "").strip()
+        if value:
+            return FoundKey(value, _shown(path))
+    if ask_keyring and variable not in _from_keyring:
+        _ask_keyring(variable)
+    value = _from_keyring.get(variable, "").strip()
+    return FoundKey(value, KEYRING) if value else None
+
+
+def _ask_keyring(variable: str) -> None:
+    with _lock:  # several questions at once should not open several dialogs
+        if variable in _keyring_fails or variable in _from_keyring:
+            return
+        try:
+            value = _keyring().get_password(KEYRING_SERVICE, variable)
+        except Exception as error:
+            _keyring_fails.add(variable)
+            _log.debug("the system keyring was not asked: %s", _reason(error))
+            return
+        if value:
+            _from_keyring[variable] = value
+
+
+def _keyring() -> Any:
+    return importlib.import_module("keyring")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _dotenv_file() -> Path | None:
+    """The nearest ``.env`` from the working directory upwards, not beyond the project or the home directory."""
+    if os.environ.get(_DOTENV_DISABLED, "").casefold() in ("1", "true", "t", "yes", "y"):
+        return None
+    with suppress(OSError, RuntimeError):  # no working directory, no home directory
+        for directory in _directories():
+            path = directory / ".env"
+            if path.is_file():
+                return path
+    return None
+
+
+def _directories() -> Iterator[Path]:
+    here, home = Path.cwd(), Path.home()
+    for directory in (here, *here.parents):
+        yield directory
+        if directory == home or (directory / "pyproject.toml").exists() or (directory / ".git").exists():
+            return
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    try:
+        found = path.stat()
+        state = (found.st_mtime_ns, found.st_size)
+        known = _files.get(path)
+        if known is None or known[0] != state:
+            known = _files[path] = (state, _read_dotenv(path.read_bytes().decode("utf-8-sig")))
+    except (OSError, ValueError) as error:
+        _log.debug("%s cannot be read: %s", path.name, _reason(error))
+        return {}
+    return known[1]
+
+
+def _read_dotenv(text: str) -> dict[str, str]:
+    import io
+
+    from dotenv import dotenv_values
+
+    # Without interpolation: a key may have a $ in it.
+    values = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {name: value for name, value in values.items() if value}
+
+
+def _shown(path: Path) -> str:
+    with suppress(OSError, ValueError):
+        return os.path.relpath(path, Path.cwd())
+    return path.name

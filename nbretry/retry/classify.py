@@ -1,0 +1,119 @@
+"""What kind of failure an exception is, by what it carries and not by whose class it is.
+
+The kinds are the rows of the README's retry table; `nbretry.retry.policy` says what follows each.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from nbretry.errors import (
+    APIConnectionError,
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigError,
+    ContextLengthError,
+    ImageInputError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProviderError,
+    RateLimitError,
+    RetryNoProviderError,
+    message_of,
+    status_error,
+    status_of,
+)
+
+__all__ = ["FailureKind", "classify", "parse_retry_after", "retry_after_of"]
+
+_ONE_PROVIDER = re.compile(
+    r"unsupported|(?:not|n't) support|unrecogni[sz]ed|unknown (?:parameter|argument|field|name)|not permitted",
+    re.IGNORECASE,
+)
+"""Said by a provider that refuses a parameter which another one may well take."""
+
+
+class FailureKind(enum.Enum):
+    """A row of the retry table."""
+
+    PASSING = "connection, timeout, 5xx, empty, interrupted before content, or unknown"
+    RATE_LIMITED = "429"
+    KEY_REFUSED = "401, 402: the key is wrong, or its account is empty"
+    PROVIDER_UNFIT = "403, 404, the context is too long, or a parameter or an image is not taken"
+    REQUEST_WRONG = "400, 422"
+
+
+def classify(exception: BaseException) -> FailureKind:
+    """The kind of failure, from our own type or else from the HTTP status that a foreign exception carries."""
+    if not isinstance(exception, APIStatusError | APIConnectionError):
+        status = status_of(exception)
+        if status is None:
+            if type(exception).__name__ == "MissingAuthError":  # gpt4free's: nothing was sent
+                return FailureKind.KEY_REFUSED
+            # A plain ProviderError is a provider that cannot work here: a package or a file is missing.
+            unfit = isinstance(exception, RetryNoProviderError | ConfigError) or type(exception) is ProviderError
+            return FailureKind.PROVIDER_UNFIT if unfit else FailureKind.PASSING
+        exception = status_error(status, message_of(exception))
+    match exception:
+        case AuthenticationError() | PermissionDeniedError(status_code=402 | 429):  # 429: the quota is used up
+            return FailureKind.KEY_REFUSED
+        case ContextLengthError() | ImageInputError() | PermissionDeniedError() | NotFoundError():
+            return FailureKind.PROVIDER_UNFIT
+        case BadRequestError():
+            return FailureKind.PROVIDER_UNFIT if _ONE_PROVIDER.search(str(exception)) else FailureKind.REQUEST_WRONG
+        case RateLimitError():
+            return FailureKind.RATE_LIMITED
+        case _:
+            return FailureKind.PASSING
+
+
+def retry_after_of(exception: BaseException) -> float | None:
+    """Seconds after which the provider said it can be asked again, from the exception, its response or its headers."""
+    try:
+        return _said_retry_after(exception)
+    except Exception:  # whatever a foreign exception has under these names
+        return None
+
+
+def _said_retry_after(exception: BaseException) -> float | None:
+    value = getattr(exception, "retry_after", None)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return max(0.0, float(value))
+    for owner in (getattr(exception, "response", None), exception):
+        headers = getattr(owner, "headers", None)
+        if headers and hasattr(headers, "items"):
+            said = {str(name).lower(): str(value) for name, value in headers.items()}
+            milliseconds = parse_retry_after(said.get("retry-after-ms"))
+            return parse_retry_after(said.get("retry-after")) if milliseconds is None else milliseconds / 1000
+    return None
+
+
+def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Seconds from a ``Retry-After`` header, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+
+    Args:
+        value: the header's text.
+        now: the time to count an HTTP date from; the present by default.
+
+    Returns:
+        Seconds, at least 0; None where the header is missing or is neither form.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        seconds = float(value)
+        return None if math.isnan(seconds) else max(0.0, seconds)
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())

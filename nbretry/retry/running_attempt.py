@@ -1,0 +1,253 @@
+"""One provider that is being asked in a run: what it is handed, and what its chunks mean."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nbretry._utils.redaction import remember_secret
+from nbretry._utils.serialization import copied, whole_characters
+from nbretry._utils.text import one_line
+from nbretry.errors import EmptyResponseError
+from nbretry.events import (
+    Event,
+    FirstContent,
+    ReasoningDelta,
+    ResponseIdentified,
+    StatusChanged,
+    TextDelta,
+    UsageReported,
+)
+from nbretry.prices import Price
+from nbretry.retry import async_bridge
+from nbretry.retry.continuation import Continuation, messages_to_continue
+from nbretry.retry.contract import aiterate, is_content, iterate, provider_name, resolve_model
+from nbretry.retry.deadline_watch import Watch, watched
+from nbretry.retry.deadlines import Deadlines
+from nbretry.types import FinishReason, Messages, Metadata, ProviderType, Reasoning, ResponseInfo, Status, Usage
+
+if TYPE_CHECKING:
+    from nbretry.retry.run import Run
+
+__all__ = ["Candidate", "Request", "RunningAttempt"]
+
+_LONGEST_FACT = 500
+"""Characters of what is told about an answer: each of them stands in every report and in every log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked: a model, a conversation, and the options that go to every provider."""
+
+    model: str
+    messages: Messages
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def sha256(self) -> str:
+        """Hash of model and messages, the same for the same question in any process."""
+        text = json.dumps([self.model, self.messages], ensure_ascii=False, sort_keys=True, default=repr)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """A provider in a run.
+
+    Attributes:
+        provider: the provider itself.
+        tries: how often it was asked in this round.
+        ready_at: seconds since the run started before which it is not to be asked again.
+    """
+
+    provider: ProviderType
+    tries: int = 0
+    ready_at: float = 0.0
+
+
+class RunningAttempt:
+    """One provider that is being asked.
+
+    Attributes:
+        provider, name, model, number: who is asked for what, and the how-manieth attempt this is.
+        content_started: whether any content has come.
+        deadlines: how long it may take.
+        watch: what looks after them in an event loop.
+        set_aside: US dollars of the run's budget that are kept for it.
+    """
+
+    def __init__(self, run: Run, candidate: Candidate, number: int) -> None:
+        self._run = run
+        self.candidate = candidate
+        self.provider = provider = candidate.provider
+        self.name = provider_name(provider)
+        self.model = ""
+        self._mistake: Exception | None = None
+        try:
+            self.model = resolve_model(provider, run.request.model)
+        except Exception as error:  # of the provider's own code: its failure, as if it had been asked
+            self._mistake = error
+        self.number = number
+        self.content_started = False
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.started_at = run.now()
+        own = getattr(provider, "deadlines", None)
+        self.deadlines = (own if isinstance(own, Deadlines) else Deadlines()).or_else(run.settings.deadlines)
+        self.watch = Watch(self.deadlines)
+        self.price: Price | None = None
+        self.set_aside = 0.0
+        self.prompt_tokens: int | None = None
+        self._said: list[str] = []
+        self._thought: list[str] = []
+
+    def messages(self) -> Messages:
+        """A copy for this provider, which may change it, with the text so far where it is to go on from that."""
+        copy: Messages = copied(self._run.request.messages)
+        text = self._run.text_so_far
+        return messages_to_continue(self.provider, self.model, copy, text) if text else copy
+
+    def chunks(self) -> Iterator[Any]:
+        """Ask the provider, for code without an event loop; deadlines are looked after in here.
+
+        Close what is returned with `bridge.close`.
+        """
+        if self.deadlines:  # which only what can be cancelled keeps: a loop of its own
+            chunks = async_bridge.as_iterator(watched(self._aask, self.watch))
+        else:
+            self._raise_mistake()
+            chunks = iterate(self.provider, self.model, self.messages(), **self.options())
+        return self._listen(chunks) if self._run.keeps_text else chunks
+
+    def achunks(self) -> AsyncIterator[Any]:
+        """Ask the provider, for code in an event loop, where `watch` looks after the deadlines.
+
+        Close what is returned with `bridge.aclose`.
+        """
+        return self._alisten(self._aask()) if self._run.keeps_text else self._aask()
+
+    def _raise_mistake(self) -> None:
+        if self._mistake is not None:
+            raise self._mistake
+
+    def _aask(self) -> AsyncIterator[Any]:
+        self._raise_mistake()
+        return aiterate(self.provider, self.model, self.messages(), **self.options())
+
+    def _listen(self, chunks: Iterator[Any]) -> Iterator[Any]:
+        continuation = Continuation(self._run.text_so_far)
+        try:
+            for chunk in chunks:
+                yield self._heard(chunk, continuation)
+            yield self._heard(None, continuation)
+        finally:
+            async_bridge.close(chunks)
+
+    async def _alisten(self, chunks: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        continuation = Continuation(self._run.text_so_far)
+        try:
+            async for chunk in chunks:
+                yield self._heard(chunk, continuation)
+            yield self._heard(None, continuation)
+        finally:
+            await async_bridge.aclose(chunks)
+
+    def _heard(self, chunk: Any, continuation: Continuation) -> Any:
+        """A chunk, of which text that repeats the text so far is left out; None stands for the end of the stream."""
+        if isinstance(chunk, str) or chunk is None:
+            self.watch.fresh = self.watch.fresh or bool(chunk)
+            text = continuation.end() if chunk is None else continuation.feed(chunk)
+            self._said.append(text)
+            return text
+        match chunk:
+            case Usage():
+                self.usage = chunk
+            case Reasoning():
+                self._thought.append(chunk.text)
+            case _ if is_content(chunk):
+                self._said.append(str(chunk))
+        return chunk
+
+    def said(self) -> str:
+        """The text of this attempt, where the run keeps it."""
+        return "".join(self._said)
+
+    def thought(self) -> str:
+        """The reasoning of this attempt, where the run keeps its text."""
+        return "".join(self._thought)
+
+    def options(self) -> dict[str, Any]:
+        """A copy for this provider, its own key taken out of a dict of keys."""
+        options: dict[str, Any] = copied(self._run.request.options)
+        if isinstance(options.get("api_key"), dict):
+            parent = getattr(self.provider, "get_parent", None)
+            key = options.pop("api_key").get(parent() if callable(parent) else self.name)
+            if key:
+                options["api_key"] = key
+        if self.deadlines and getattr(self.provider, "accepts_deadlines", False):
+            options["deadlines"] = self.deadlines
+        # Nobody's parameter but ours; and what goes on from a text has no form of its own.
+        if self._run.text_so_far or not getattr(self.provider, "supports_response_format", False):
+            options.pop("preferred_response_format", None)
+        if isinstance(options.get("api_key"), str):
+            remember_secret(options["api_key"])
+        return options
+
+    def start_content(self) -> FirstContent:
+        """Take note that the first content has come."""
+        self.content_started = True
+        return self._run.first_content(self)
+
+    def event_of(self, chunk: Any) -> Event | None:
+        """What a chunk means for the answer; None where it means nothing."""
+        match chunk:
+            case str():
+                return TextDelta(self.number, str(chunk)) if chunk else None
+            case Reasoning():
+                return ReasoningDelta(self.number, chunk.text)
+            case Status():
+                return StatusChanged(self.number, _told(chunk.text))
+            case ResponseInfo():
+                told = (_told(chunk.model), _told(chunk.request_id), _told(chunk.provider))
+                return self._run.record(ResponseIdentified(self.number, *told))
+            case Usage():
+                return self._run.record(UsageReported(self.number, chunk))
+            case FinishReason():
+                self.finish_reason = _told(chunk.reason)
+                return None
+            case Metadata() | BaseException() | None:
+                return None
+            case _:
+                return self._event_of_foreign(chunk)
+
+    def _event_of_foreign(self, chunk: Any) -> Event | None:
+        # gpt4free's chunk types are known by their names, so that its package need not be there.
+        match type(chunk).__name__:
+            case "Reasoning":
+                text = getattr(chunk, "token", None)
+                self._thought.append(text or "")
+                return ReasoningDelta(self.number, text) if text else None
+            case "FinishReason":
+                self.finish_reason = _told(str(getattr(chunk, "reason", ""))) or None
+                return None
+            case "Usage":
+                self.usage = usage = Usage(
+                    getattr(chunk, "prompt_tokens", None), getattr(chunk, "completion_tokens", None)
+                )
+                return self._run.record(UsageReported(self.number, usage))
+            case "ProviderInfo":
+                model, name = getattr(chunk, "model", None), getattr(chunk, "name", None)
+                return self._run.record(ResponseIdentified(self.number, _told(model), None, _told(name)))
+        return TextDelta(self.number, str(chunk)) if is_content(chunk) and str(chunk) else None
+
+    def check_content(self) -> None:
+        """Raise `EmptyResponseError` if the stream has ended and nothing came."""
+        if not self.content_started:
+            raise EmptyResponseError("the answer has no content", provider=self.name, model=self.model or None)
+
+
+def _told(value: Any) -> Any:
+    """What is told about an answer, on one line of bounded length where it is text."""
+    return one_line(whole_characters(value), _LONGEST_FACT) if isinstance(value, str) else value

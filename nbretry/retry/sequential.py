@@ -1,0 +1,174 @@
+"""The two loops of a run that asks one provider after the other: with an event loop and without one.
+
+They are the same loop; neither decides anything, all decisions are those of `Run`. A third, for a run that hedges, is
+`nbretry.retry.hedged.race`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any
+
+from nbretry.retry import async_bridge
+from nbretry.retry.contract import is_content, passes_through
+from nbretry.retry.deadline_watch import is_sign_of_life
+from nbretry.retry.run import Run
+from nbretry.types import ProviderType
+
+__all__ = ["afollow", "follow"]
+
+
+def follow(begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool) -> Generator[Any, None, None]:
+    """The loop without an event loop.
+
+    Args:
+        begin: makes the run.
+        asked: is told of every provider that is asked.
+        facts: whether events are wanted, too.
+
+    Yields:
+        Strings and foreign chunks; with ``facts``, events too, and what is no string in a pair with its attempt.
+
+    Raises:
+        RetryProviderError: nobody answered.
+        Exception: without ``facts``, what a provider raised after it had begun to answer.
+    """
+    run = begin()
+    yielded = False
+    try:
+        while (attempt := run.next_attempt()) is not None:
+            asked(attempt.provider)
+            if facts:
+                yield from run.news()
+            failure: Exception | None = None
+            try:
+                chunks = attempt.chunks()
+                try:
+                    for chunk in chunks:
+                        if not attempt.content_started and is_content(chunk):
+                            yielded = True
+                            attempt.start_content()
+                            if facts:
+                                yield from run.news()
+                        if type(chunk) is str:
+                            if chunk:
+                                yield chunk
+                        elif facts:
+                            yield attempt, chunk
+                        else:
+                            attempt.event_of(chunk)
+                            if passes_through(chunk):
+                                yield chunk
+                finally:
+                    async_bridge.close(chunks)
+                attempt.check_content()
+            except Exception as exception:
+                failure = exception
+            if failure is None:
+                run.succeeded(attempt)
+                if facts:
+                    yield from run.news()
+                return
+            failed = run.failed(attempt, failure)
+            if facts:
+                yield from run.news()
+            elif yielded and failed.next_step == "stop":
+                raise failure
+            del failure
+            if failed.wait_for:
+                run.settings.clock.sleep(failed.wait_for)
+        ended = run.ended()
+        if facts:
+            yield from run.news()
+        raise ended.exception
+    finally:
+        run.close()
+
+
+def afollow(begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool) -> AsyncGenerator[Any, None]:
+    """The loop with an event loop; otherwise as `follow`."""
+    reference: list[weakref.ref[Any]] = []  # to itself: the deadlines ask whether it waits for a provider or is held up
+    generator = _afollow(begin, asked, facts, lambda: reference[0]())
+    reference.append(weakref.ref(generator))
+    return generator
+
+
+async def _afollow(
+    begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool, myself: Callable[[], Any]
+) -> AsyncGenerator[Any, None]:
+    run = begin()
+    cancelled = async_bridge.cancellation()
+    yielded = False
+    try:
+        while (attempt := run.next_attempt()) is not None:
+            asked(attempt.provider)
+            if facts:
+                for fact in run.news():
+                    yield fact
+            failure: BaseException | None = None
+            watch = attempt.watch
+            content_started = False
+            try:
+                chunks = attempt.achunks()
+                watch.start(myself())
+                try:
+                    async for chunk in chunks:
+                        if type(chunk) is str and content_started:
+                            if chunk:
+                                watch.fresh = True
+                                yield chunk
+                            continue
+                        if is_sign_of_life(chunk):
+                            watch.fresh = True
+                            if not content_started and is_content(chunk):
+                                yielded = content_started = True
+                                attempt.start_content()
+                                if facts:
+                                    for fact in run.news():
+                                        yield fact
+                        if type(chunk) is str:
+                            if chunk:
+                                yield chunk
+                        elif facts:
+                            yield attempt, chunk
+                        else:
+                            attempt.event_of(chunk)
+                            if passes_through(chunk):
+                                yield chunk
+                finally:
+                    watch.stop()
+                    await async_bridge.aclose(chunks)
+                attempt.check_content()
+            except Exception as exception:
+                failure = exception
+            except asyncio.CancelledError as exception:
+                if watch.name is None:
+                    raise
+                failure = exception
+            if cancelled():  # and the provider has made something else of it
+                raise asyncio.CancelledError
+            failure = watch.failure() or failure
+            if failure is None:
+                run.succeeded(attempt)
+                if facts:
+                    for fact in run.news():
+                        yield fact
+                return
+            failed = run.failed(attempt, failure)
+            if facts:
+                for fact in run.news():
+                    yield fact
+            elif yielded and failed.next_step == "stop":
+                raise failure
+            del failure
+            if failed.wait_for:
+                await run.settings.clock.asleep(failed.wait_for)
+        ended = run.ended()
+        if facts:
+            for fact in run.news():
+                yield fact
+        raise ended.exception
+    finally:
+        run.close()

@@ -1,0 +1,384 @@
+"""The options of a question, one table for ``%%ask``, ``%ask`` and the command line."""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from nbretry._utils.names import is_name, name_refused
+from nbretry._utils.text import cut_end
+from nbretry.config.converters import (
+    to_context,
+    to_dollars,
+    to_format,
+    to_hedge_after,
+    to_max_tokens,
+    to_on_break,
+    to_providers,
+    to_retries,
+    to_seconds,
+    to_temperature,
+)
+from nbretry.errors import ConfigError, nearest
+from nbretry.retry.deadlines import Deadlines
+from nbretry.session.question import Question
+from nbretry.types import Format
+
+__all__ = [
+    "DEFAULT_CONVERSATION",
+    "MAGIC_FLAGS",
+    "MAGIC_OPTIONS",
+    "OPTIONS",
+    "Asked",
+    "Option",
+    "add_options",
+    "magic_help",
+    "parse_magic_line",
+    "question_of",
+    "quoted",
+]
+
+DEFAULT_CONVERSATION = "main"
+
+_SHOWN = 40
+"""Characters of what was written, in an error."""
+
+
+def _compared(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if len(names) < 2 or not all(names):
+        hint = ", and no spaces" if text.endswith(",") else ""
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no comparison: write two names or more with commas between{hint}"
+        )
+    return to_providers(text)
+
+
+def _variable(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot name a variable: write letters, digits and '_'")
+    return text
+
+
+def _conversation(text: str) -> str:
+    if not is_name(text):
+        raise argparse.ArgumentTypeError(name_refused(text, "a conversation"))
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    Attributes:
+        flags: the short form, if any, and the long one.
+        dest: name of the value.
+        convert: what makes the value of the text; None for an option that takes no value and is True where it stands.
+        metavar: what the help calls the value.
+        help: a few words.
+        default: the value where the option stands without one; None where it must have one.
+        repeats: whether it may stand several times, with one line of the value each; of others the last counts.
+    """
+
+    flags: tuple[str, ...]
+    dest: str
+    convert: Callable[[str], Any] | None
+    metavar: str
+    help: str
+    default: str | None = None
+    repeats: bool = False
+
+    @property
+    def usage(self) -> str:
+        """The flags and what follows them."""
+        value = f"[{self.metavar}]" if self.default is not None else self.metavar
+        return f"{', '.join(self.flags)} {value}".strip()
+
+
+OPTIONS = (
+    Option(
+        ("-p", "--providers"),
+        "providers",
+        to_providers,
+        "A,B,C",
+        "whom to ask, in this order; A:MODEL asks A for this model",
+    ),
+    Option(("-m", "--model"), "model", str, "MODEL", "which model, in place of each provider's own"),
+    Option(
+        ("-s", "--system"),
+        "system",
+        str,
+        "TEXT",
+        "a system prompt, in quotes where it has spaces; again for its next line",
+        repeats=True,
+    ),
+    Option(("-t", "--temperature"), "temperature", to_temperature, "T", "0 (always the same) to 2 (very varied)"),
+    Option(("--max-tokens",), "max_tokens", to_max_tokens, "N", "the longest answer, in tokens"),
+    Option(("--on-break",), "on_break", to_on_break, "HOW", "a stream that dies midway: restart, continue or raise"),
+    Option(("--hedge-after",), "hedge_after", to_hedge_after, "S", "seconds of silence until another is asked beside"),
+    Option(("--connect",), "connect", to_seconds, "S", "seconds that a provider has for the connection"),
+    Option(("--first-content",), "first_content", to_seconds, "S", "seconds that a provider has for its first content"),
+    Option(("--idle",), "idle", to_seconds, "S", "seconds from one content to the next"),
+    Option(("--total",), "total", to_seconds, "S", "seconds for a provider's whole answer"),
+    Option(("--retries",), "retries", to_retries, "N", "ask one provider again N times before the next"),
+    Option(("--max-cost",), "max_cost", to_dollars, "USD", "send nothing that would cost more than is left of this"),
+    Option(("--compare",), "compare", _compared, "A,B,C", "ask these at once; the answers stand side by side"),
+)
+MAGIC_OPTIONS = (
+    *OPTIONS,
+    Option(("-o", "--into"), "into", _variable, "NAME", "put the answer into this variable as well"),
+    Option(("-f", "--format"), "format", to_format, "FORM", "markdown, text, code (into the next cell), json or html"),
+    Option(("--schema",), "schema", _variable, "NAME", "of -f json: a pydantic model, a dataclass or a JSON schema"),
+    Option(
+        ("-c", "--conversation"),
+        "conversation",
+        _conversation,
+        "NAME",
+        "go on with a conversation",
+        DEFAULT_CONVERSATION,
+    ),
+    Option(("--new",), "new", None, "", "start the conversation afresh"),
+    Option(("--context",), "context", to_context, "N", "send the N cells above as well, - for none"),
+    Option(("--raw",), "raw", None, "", "send the prompt as typed: {{ name }} is no variable"),
+    Option(("--dry-run",), "dry_run", None, "", "show what would be sent to whom, and send nothing"),
+    Option(("--background",), "background", None, "", "return at once; the answer goes on streaming into this cell"),
+)
+"""Those of the magics: `OPTIONS`, and what only a notebook has."""
+
+MAGIC_FLAGS = {flag: option for option in MAGIC_OPTIONS for flag in option.flags}
+"""The same by each of their flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with where its answer goes.
+
+    Attributes:
+        question: what is asked.
+        into: a variable for the answer, or for the list of answers.
+        compare: whom to ask at once; None to ask one after the other until one answers.
+        format: what the answer is to be; None for the session's own: ``markdown``.
+        schema: name of the variable with the form of the JSON.
+        conversation: name of the conversation that goes on; None for a question by itself.
+        new: whether that conversation starts afresh.
+        context: how many of the cells above go with the question; None for the session's own: none.
+        raw: whether ``{{ name }}`` is sent as typed.
+        dry_run: whether to show what would be sent, in place of sending it.
+        background: whether the cell ends at once.
+    """
+
+    question: Question
+    into: str | None = None
+    compare: list[str] | None = None
+    format: Format | None = None
+    schema: str | None = None
+    conversation: str | None = None
+    new: bool = False
+    context: int | None = None
+    raw: bool = False
+    dry_run: bool = False
+    background: bool = False
+
+
+def add_options(parser: argparse.ArgumentParser, options: tuple[Option, ...] = OPTIONS) -> None:
+    """Let a parser take these options."""
+    for option in options:
+        if option.convert is None:
+            parser.add_argument(*option.flags, dest=option.dest, action="store_true", help=option.help)
+        else:
+            parser.add_argument(
+                *option.flags,
+                dest=option.dest,
+                action="append" if option.repeats else "store",
+                type=option.convert,
+                metavar=option.metavar,
+                help=option.help,
+            )
+
+
+def question_of(prompt: str, parsed: argparse.Namespace) -> Question:
+    """The question of a prompt and parsed options.
+
+    Raises:
+        ConfigError: two options do not go together.
+    """
+    if parsed.compare and parsed.providers:
+        raise ConfigError("--compare and -p both say whom to ask: write one of them")
+    return Question(
+        prompt,
+        providers=parsed.providers,
+        model=parsed.model or "",
+        system=None if parsed.system is None else "\n".join(parsed.system),
+        temperature=parsed.temperature,
+        max_tokens=parsed.max_tokens,
+        on_break=parsed.on_break,
+        hedge_after=parsed.hedge_after,
+        deadlines=Deadlines(**{limit.name: getattr(parsed, limit.name) for limit in fields(Deadlines)}),
+        retries=parsed.retries,
+        max_cost=parsed.max_cost,
+    )
+
+
+def magic_help() -> str:
+    """What ``%%ask?`` says."""
+    rows = "\n".join(f"  {option.usage:<25} {option.help}" for option in MAGIC_OPTIONS)
+    text = """Ask a language model; where one provider fails, the next is asked.
+
+%%ask [options]          in the first line of a cell, the question in the lines below
+%ask [options] question  in one line; x = %ask … keeps the answer
+
+Options:
+$ROWS
+
+The answer streams into the cell's output. The line under it says who answered, and opens to every attempt with its
+exception. The last answer is in _answer, the one before it in _answers[-2]: .text, .code, .json(), .provider, .model,
+.attempts, .exceptions, .usage, .cost, .messages. If every provider fails, the cell fails. Interrupt the kernel to stop;
+the partial answer is in _answer.
+
+With -f json or --schema the answer is parsed and checked, and asked for again where it does not fit, --retries times.
+-c goes on with a conversation, whoever answered before. With --background the variable after -o, and the last of
+_background, is what can be awaited or stopped.
+
+{{ name }} or {{ df.head() }} in the question stands for what the notebook has there; every other brace is a brace.
+
+With --compare each provider is asked for itself, and the answers stream side by side. All of them are in _comparison,
+in the order of the names, and so in the variable after -o; _answer is the first of them that is whole. The cell fails
+only if all fail.
+
+Without -p those are asked who were registered with nbretry.register(name, provider), then the services whose key is in
+the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, …), then the small model on this machine (local).
+
+Examples:
+  %%ask -p openai,anthropic,local -t 0
+  Why is the sky blue?
+
+  %%ask --compare openai,anthropic -o answers
+  Why is the sky blue?
+
+  answer = %ask -p local Name three prime numbers.
+"""
+    return text.replace("$ROWS", rows)
+
+
+def parse_magic_line(line: str, cell: str | None = None) -> Asked:
+    """The question of ``%ask line`` or of a ``%%ask line`` with its cell.
+
+    Options stand first; what follows them is the question as typed, quotes and all. After ``--`` nothing is an option.
+
+    Raises:
+        ConfigError: an option is unknown or its value is wrong, or words stand on the ``%%ask`` line of a cell.
+    """
+    given, rest = _split(line, in_cell=cell is not None)
+    parsed = _converted(given)
+    if cell is not None and cell.strip():
+        if rest:
+            shown = cut_end(rest, _SHOWN)
+            raise ConfigError(
+                f"{shown!r} is no option: after %%ask stand options only, and the question in the lines below"
+            )
+        rest = cell
+    _check_together(parsed)
+    return Asked(
+        question_of(rest, parsed),
+        parsed.into,
+        parsed.compare,
+        "json" if parsed.schema else parsed.format,
+        parsed.schema,
+        DEFAULT_CONVERSATION if parsed.new and not parsed.conversation else parsed.conversation,
+        parsed.new,
+        parsed.context,
+        parsed.raw,
+        parsed.dry_run,
+        parsed.background,
+    )
+
+
+def _converted(given: Sequence[tuple[Option, str]]) -> argparse.Namespace:
+    """The values of the options by their names, as a parser with `add_options` has them."""
+    values: dict[str, Any] = {option.dest: False if option.convert is None else None for option in MAGIC_OPTIONS}
+    for option, text in given:
+        try:
+            value = True if option.convert is None else option.convert(text)
+        except argparse.ArgumentTypeError as error:
+            raise ConfigError(f"{'/'.join(option.flags)}: {error}") from None
+        except ValueError:  # a number of thousands of digits
+            raise ConfigError(f"{'/'.join(option.flags)}: {cut_end(text, _SHOWN)!r} is too long") from None
+        values[option.dest] = [*(values[option.dest] or []), value] if option.repeats else value
+    return argparse.Namespace(**values)
+
+
+def _check_together(parsed: argparse.Namespace) -> None:
+    if parsed.schema and parsed.format not in (None, "json"):
+        raise ConfigError(f"--schema is for -f json, and not for -f {parsed.format}")
+    if parsed.compare:
+        for dest, flag in (("format", "-f"), ("schema", "--schema"), ("conversation", "-c"), ("new", "--new")):
+            if getattr(parsed, dest):
+                raise ConfigError(f"--compare and {flag} do not go together: a comparison has several answers")
+        if parsed.background:
+            raise ConfigError("--compare and --background do not go together: compare in a cell that waits")
+
+
+_WORD = re.compile(r"""\s*((?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'])+|\S+)""")
+_FLAG = re.compile(r"--?[A-Za-z]")
+_ESCAPED = re.compile(r"""\\(?:(["'\\])|u(000[a-d]|001[c-e]|0085|202[89]))""")
+_NEEDS_QUOTES = re.compile(r"""^-|[\s"']|^$""")
+_LINE_END = re.compile("[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
+
+
+def _split(line: str, in_cell: bool) -> tuple[list[tuple[Option, str]], str]:
+    """The options of a line, each with the text of its value, and what follows them."""
+    given: list[tuple[Option, str]] = []
+    position = 0
+    while (word := _WORD.match(line, position)) is not None:
+        text = word[1]
+        if text == "--":
+            return given, line[word.end() :].strip()
+        if not _FLAG.match(text):
+            break
+        flag, equals, value = text.partition("=")
+        if flag not in MAGIC_FLAGS:
+            raise ConfigError(f"there is no option {flag!r}{nearest(flag, list(MAGIC_FLAGS))}")
+        option = MAGIC_FLAGS[flag]
+        position = word.end()
+        if option.convert is None:
+            if equals:
+                raise ConfigError(f"{flag} takes no value, and not {cut_end(value, _SHOWN)!r}")
+            given.append((option, ""))
+            continue
+        if not equals:
+            follows = _WORD.match(line, position)
+            if option.default is not None and (not in_cell or follows is None or _FLAG.match(follows[1])):
+                # On one line the word that follows is the question's.
+                value = option.default
+            elif follows is None:
+                raise ConfigError(f"{flag} needs a value")
+            else:
+                value = follows[1]
+                position = follows.end()
+        given.append((option, _unquote(flag, value)))
+    return given, line[position:].strip()
+
+
+def _unquote(flag: str, text: str) -> str:
+    if not text or text[0] not in "\"'":
+        return text
+    if len(text) < 2 or text[-1] != text[0]:
+        raise ConfigError(f"{flag}: the quote in {cut_end(text, _SHOWN)} is not closed")
+    return _ESCAPED.sub(lambda found: found[1] or chr(int(found[2], 16)), text[1:-1])
+
+
+def quoted(text: str) -> str:
+    """A value as it stands on the line of ``%%ask``: in quotes where it needs them.
+
+    What would end the line there is written by its number, as ``\\u2028``, which means it between quotes only.
+    """
+    if not _NEEDS_QUOTES.search(text):
+        return text
+    quote = "'" if '"' in text and "'" not in text else '"'
+    escaped = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+    in_one_line = _LINE_END.sub(lambda found: rf"\u{ord(found[0]):04x}", escaped)
+    return f"{quote}{in_one_line}{quote}"
