@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nbretry._utils.display import set_painter
 from nbretry._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from nbretry.answer import Answer
+    from nbretry.answer import Answer, RetryNoProviderError, RetryProviderError
     from nbretry.attempts import Attempt
-    from nbretry.errors import RetryNoProviderError, RetryProviderError
     from nbretry.notebook import load_ipython_extension, unload_ipython_extension
     from nbretry.notebook.asking.ask import ask
     from nbretry.notebook.panel.widget import panel
@@ -43,6 +43,15 @@ __all__ = [
 ]
 
 
+def _paint(answer: Answer) -> dict[str, str]:
+    from nbretry.renderers.answer import answer_bundle  # only a program that shows an answer needs the renderers
+
+    return answer_bundle(answer)
+
+
+set_painter(_paint)
+
+
 if not TYPE_CHECKING:  # a type checker that sees __getattr__ would accept misspelled names
 
     def __getattr__(name: str) -> Any:
@@ -52,9 +61,9 @@ if not TYPE_CHECKING:  # a type checker that sees __getattr__ would accept missp
             case "Attempt":
                 from nbretry.attempts import Attempt as found
             case "RetryNoProviderError":
-                from nbretry.errors import RetryNoProviderError as found
+                from nbretry.answer import RetryNoProviderError as found
             case "RetryProviderError":
-                from nbretry.errors import RetryProviderError as found
+                from nbretry.answer import RetryProviderError as found
             case "load_ipython_extension":
                 from nbretry.notebook import load_ipython_extension as found
             case "unload_ipython_extension":

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nbretry.errors import AnswerFormatError
-
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-__all__ = ["Block", "code_of", "fenced_blocks", "json_of"]
+__all__ = ["Block", "NoJSONError", "code_of", "fenced_blocks", "json_of"]
 
 _LANGUAGE = re.compile(r"[{.\s]*([\w+#-]*)")
 _SAME_LANGUAGE = {
@@ -30,6 +28,10 @@ _THOUGHT = re.compile(r"\s*<think(?:ing)?>.*?(?:</think(?:ing)?>\n*|\Z)", re.DOT
 _NOT_A_LINE_END = re.compile(r"[^\n]")
 _NO_CODE = {"", "output", "plaintext", "text", "txt"}
 _SENTENCE = re.compile(r"\**(?![a-z])[^\W\d_][\w'’-]*(?:,?\s.*)?[.!?…:؟][)*_”»]*|.*[。！？：]")
+
+
+class NoJSONError(ValueError):
+    """An answer has no JSON value; the message is one line. `nbretry.answer.Answer.json` raises it as its own error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def json_of(text: str) -> Any:
         text: an answer.
 
     Raises:
-        AnswerFormatError: there is none, or there are several under each other; a `ValueError` whose message is one
+        NoJSONError: there is none, or there are several under each other; a `ValueError` whose message is one
             line, with line and column of the answer where that helps.
     """
     thought = _THOUGHT.match(text)
@@ -112,20 +114,20 @@ def json_of(text: str) -> Any:
         text = _NOT_A_LINE_END.sub(" ", thought[0]) + text[thought.end() :]
     try:
         return _find_json(text)
-    except AnswerFormatError as error:
-        raise AnswerFormatError(f"the answer is no JSON: {error}") from None
+    except NoJSONError as error:
+        raise NoJSONError(f"the answer is no JSON: {error}") from None
 
 
 def _find_json(text: str) -> Any:
     try:
         return _parse(text)
-    except AnswerFormatError as error:
-        first: AnswerFormatError | None = error if text.lstrip("\ufeff \t\r\n")[:1] in tuple("{[") else None
-    refused: AnswerFormatError | None = None
+    except NoJSONError as error:
+        first: NoJSONError | None = error if text.lstrip("\ufeff \t\r\n")[:1] in tuple("{[") else None
+    refused: NoJSONError | None = None
     for block in fenced_blocks(text):
         try:
             return _parse(block.text, block.line)
-        except AnswerFormatError as error:
+        except NoJSONError as error:
             if block.language.startswith("json"):
                 refused = refused or error
     if refused is not None:
@@ -135,19 +137,19 @@ def _find_json(text: str) -> Any:
         try:
             place = (1, 1) if first else _place(text, start)  # of the first error it is told
             values.append((start, end, _parse(text[start:end], *place)))
-        except AnswerFormatError as error:
+        except NoJSONError as error:
             first = first or error
             continue
         if len(values) == 2:
             break
     if not values:
-        raise first or AnswerFormatError("there is no object and no array in it")
+        raise first or NoJSONError("there is no object and no array in it")
     if (
         len(values) == 2
         and not text[: values[0][0]].strip()
         and not text[values[0][1] : values[1][0]].strip(", \n\r\t")
     ):
-        raise AnswerFormatError("several values follow one another, and one is wanted, as an array of them")
+        raise NoJSONError("several values follow one another, and one is wanted, as an array of them")
     return values[0][2]
 
 
@@ -165,7 +167,7 @@ def _parse(text: str, line: int = 1, column: int = 1) -> Any:
         message = "it is nested too deeply"
     except ValueError as error:  # a number of more digits than Python reads, or what is no number of JSON
         message = str(error).partition(";")[0]
-    raise AnswerFormatError(message)
+    raise NoJSONError(message)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -6,40 +6,40 @@ however long the answer already is: answers of one run share a list of fragments
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from nbretry._errors import _ShortTraceback, describe
+from nbretry._utils.display import bundle_of
 from nbretry._utils.redaction import mask
 from nbretry._utils.serialization import Recorded, copied, plain, whole_characters
 from nbretry._utils.text import cut_end
-from nbretry.attempts import Attempt, AttemptState
-from nbretry.errors import RetryNoProviderError, RetryProviderError, failure_text
+from nbretry.attempts import Attempt, AttemptState, RunRecord, RunState
 from nbretry.events import (
     AttemptCancelled,
     AttemptFailed,
-    AttemptSkipped,
-    AttemptStarted,
     AttemptSucceeded,
     Event,
-    FirstContent,
-    ReasoningDelta,
-    ResponseIdentified,
     RunCancelled,
     RunCompleted,
     RunFailed,
     RunStarted,
-    StatusChanged,
     TextDelta,
-    UsageReported,
     usage_to_json,
 )
-from nbretry.facts import Facts, RunState
-from nbretry.prices import estimate_tokens
 from nbretry.types import Messages, Usage
 
-__all__ = ["Answer", "Attempt", "AttemptState", "RunState", "fold"]
+__all__ = [
+    "Answer",
+    "AnswerFormatError",
+    "Attempt",
+    "AttemptState",
+    "RetryNoProviderError",
+    "RetryProviderError",
+    "RunState",
+    "fold",
+]
 
 
 class Answer(Recorded):
@@ -56,10 +56,10 @@ class Answer(Recorded):
     ('Hello world', 'good', {'busy': ServerError('the script says 503')})
     """
 
-    __slots__ = ("_facts", "_fragments", "_length", "_text")
+    __slots__ = ("_fragments", "_length", "_run", "_text")
 
     def __init__(self) -> None:
-        self._facts = Facts()
+        self._run = RunRecord()
         self._fragments: list[str] = []
         self._length = 0
         self._text: str | None = ""
@@ -94,9 +94,12 @@ class Answer(Recorded):
             >>> Answer().apply(TextDelta(1, '{"sum": 42}')).json()["sum"]
             42
         """
-        from nbretry._extract import json_of
+        from nbretry._extract import NoJSONError, json_of
 
-        return json_of(self.text)
+        try:
+            return json_of(self.text)
+        except NoJSONError as error:
+            raise AnswerFormatError(str(error)) from None
 
     @property
     def messages(self) -> Messages:
@@ -107,7 +110,7 @@ class Answer(Recorded):
         >>> [*answer.messages, {"role": "user", "content": "Who are you?"}]
         [{'role': 'assistant', 'content': 'Hello.'}, {'role': 'user', 'content': 'Who are you?'}]
         """
-        messages: Messages = [copied(message) for message in self._facts.messages]
+        messages: Messages = [copied(message) for message in self._run.messages]
         if self.text:
             messages.append({"role": "assistant", "content": self.text})
         return messages
@@ -115,35 +118,35 @@ class Answer(Recorded):
     @property
     def state(self) -> RunState:
         """``pending``, ``running``, ``completed``, ``failed`` or ``stopped``."""
-        return self._facts.state
+        return self._run.state
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """Every attempt in the order of asking."""
-        return self._facts.attempts
+        return self._run.attempts
 
     @property
     def attempt(self) -> Attempt | None:
         """The attempt that answered, or else the latest; None before the first."""
-        return self._facts.attempt
+        return self._run.attempt
 
     @property
     def provider(self) -> str | None:
         """Name of the provider whose text this is, or their names where one went on from another's; None while, or
         where, there is none."""
         attempt = self.attempt
-        return " + ".join(dict.fromkeys(a.path for a in self._facts.voices)) if attempt and self._facts.voices else None
+        return " + ".join(dict.fromkeys(a.path for a in self._run.voices)) if attempt and self._run.voices else None
 
     @property
     def model(self) -> str | None:
         """Model whose text this is; None while, or where, there is none."""
-        voices = self._facts.voices
+        voices = self._run.voices
         return voices[-1].model if voices else None
 
     @property
     def exceptions(self) -> dict[str, BaseException]:
         """The last exception of each provider by its name; `attempts` has every one."""
-        return {a.provider: a.exception for a in self._facts.attempts if a.exception is not None}
+        return {a.provider: a.exception for a in self._run.attempts if a.exception is not None}
 
     @property
     def usage(self) -> Usage | None:
@@ -153,13 +156,13 @@ class Answer(Recorded):
     @property
     def cost(self) -> float | None:
         """US dollars for all attempts, failed and cancelled ones too; None where no attempt's price is known."""
-        costs = [attempt.cost for attempt in self._facts.attempts if attempt.cost is not None]
+        costs = [attempt.cost for attempt in self._run.attempts if attempt.cost is not None]
         return sum(costs) if costs else None
 
     @property
     def cost_estimated(self) -> bool:
         """Whether tokens of `cost` are estimates, or an attempt that used tokens has no known price."""
-        return any(attempt.cost_estimated for attempt in self._facts.attempts)
+        return any(attempt.cost_estimated for attempt in self._run.attempts)
 
     @property
     def finish_reason(self) -> str | None:
@@ -174,38 +177,38 @@ class Answer(Recorded):
     @property
     def reasoned_by(self) -> Attempt | None:
         """The attempt whose `reasoning` this is: the last that had one of those whose text this is."""
-        return self._facts.reasoned_by
+        return self._run.reasoned_by
 
     @property
     def error(self) -> BaseException | None:
         """What the run failed with."""
-        return self._facts.error
+        return self._run.error
 
     @property
     def providers(self) -> tuple[str, ...]:
         """Names of the providers in the order of asking."""
-        return self._facts.providers
+        return self._run.providers
 
     @property
     def request_sha256(self) -> str:
         """Hash of model and messages, the same for the same question; empty before the run has begun."""
-        return self._facts.request_sha256
+        return self._run.request_sha256
 
     @property
     def started_at(self) -> float | None:
         """Seconds since the epoch."""
-        return self._facts.started_at
+        return self._run.started_at
 
     @property
     def time_to_first_content(self) -> float | None:
         """Seconds from the question to the first content of `text`, failed attempts and waiting included."""
-        voices = self._facts.voices
+        voices = self._run.voices
         return voices[0].first_content if voices else None
 
     @property
     def duration(self) -> float | None:
         """Seconds from the question to the end; None while it runs."""
-        return self._facts.ended
+        return self._run.ended
 
     def apply(self, event: Event) -> Answer:
         """The answer after this event.
@@ -221,7 +224,7 @@ class Answer(Recorded):
             if len(fragments) != length:
                 fragments = fragments[:length]
             fragments.append(event.text)
-            new._facts = self._facts
+            new._run = self._run
             new._fragments = fragments
             new._length = length + 1
             new._text = None
@@ -229,7 +232,7 @@ class Answer(Recorded):
         new._fragments, new._length, new._text = self._fragments, self._length, self._text
         match event:
             case RunStarted():
-                new._facts = Facts(
+                new._run = RunRecord(
                     state="running",
                     started_at=event.started_at,
                     providers=event.providers,
@@ -237,33 +240,12 @@ class Answer(Recorded):
                     messages=event.messages,
                 )
                 new._clear_text()
-            case AttemptStarted():
-                attempt = Attempt(
-                    event.attempt,
-                    event.provider,
-                    event.model,
-                    event.at,
-                    price=event.price,
-                    prompt_tokens=event.prompt_tokens,
-                )
-                new._facts = replace(self._facts, attempts=(*self._facts.attempts, attempt))
-            case AttemptSkipped():
-                attempt = Attempt(
-                    event.attempt,
-                    event.provider,
-                    event.model,
-                    event.at,
-                    state="skipped",
-                    ended=event.at,
-                    exception=event.exception,
-                )
-                new._facts = replace(self._facts, attempts=(*self._facts.attempts, attempt))
             case AttemptCancelled():
-                new._facts = self._facts
+                new._run = self._run
                 new._end(event.attempt, event.at, state="cancelled", status=event.reason)
             case AttemptFailed():
-                new._facts = self._facts
-                had_content = self._facts.at(event.attempt).first_content is not None
+                new._run = self._run
+                had_content = self._run.at(event.attempt).first_content is not None
                 gives_up = event.next_step in ("retry", "fallback")
                 new._end(
                     event.attempt,
@@ -279,73 +261,36 @@ class Answer(Recorded):
                 if gives_up and had_content:
                     new._clear_text()
                 if event.next_step != "stop":
-                    new._facts = replace(new._facts, chosen=0, kept=new._length)
+                    new._run = replace(new._run, chosen=0, kept=new._length)
             case RunCompleted():
-                new._facts = replace(self._facts, state="completed", ended=event.at)
+                new._run = replace(self._run, state="completed", ended=event.at)
             case RunFailed():
-                new._facts = replace(self._facts, state="failed", ended=event.at, error=event.exception)
+                new._run = replace(self._run, state="failed", ended=event.at, error=event.exception)
             case RunCancelled():
-                new._facts = replace(self._facts, state="stopped", ended=event.at)
-                for attempt in self._facts.attempts:
+                new._run = replace(self._run, state="stopped", ended=event.at)
+                for attempt in self._run.attempts:
                     if attempt.state == "running":
                         new._end(attempt.number, event.at, state="stopped", status=None)
+            case AttemptSucceeded():
+                new._run = self._run
+                new._end(event.attempt, event.at, state="answered", finish_reason=event.finish_reason)
+                new._run = replace(new._run, chosen=event.attempt)
             case _:
-                new._facts = self._facts
-                new._note(event)
+                new._run = self._run.after(event)
         return new
 
-    def _note(self, event: Event) -> None:
-        match event:
-            case FirstContent():
-                self._update(event.attempt, first_content=event.at, status=None)
-                self._facts = replace(self._facts, chosen=event.attempt)
-            case StatusChanged():
-                self._update(event.attempt, status=event.text)
-            case ReasoningDelta():
-                reasoning = self._facts.at(event.attempt).reasoning + whole_characters(event.text)
-                self._update(event.attempt, reasoning=reasoning)
-            case UsageReported():
-                self._update(event.attempt, usage=event.usage)
-            case ResponseIdentified():
-                attempt = self._facts.at(event.attempt)
-                self._update(
-                    event.attempt,
-                    model=event.model or attempt.model,
-                    request_id=event.request_id or attempt.request_id,
-                    passed_to=event.provider or attempt.passed_to,
-                )
-            case AttemptSucceeded():
-                self._end(event.attempt, event.at, state="answered", finish_reason=event.finish_reason)
-                self._facts = replace(self._facts, chosen=event.attempt)
-
-    def _update(self, number: int, **changes: Any) -> None:
-        self._facts = self._facts.updated(number, **changes)
-
-    def _end(self, number: int, at: float, **changes: Any) -> None:
-        """The end of an attempt; tokens that its provider has not counted are estimated."""
-        self._update(number, ended=at, **changes)
-        attempt = self._facts.at(number)
-        if attempt.prompt_tokens is not None and attempt.is_paid:
-            self._update(number, usage=self._usage_of(attempt))
-
-    def _usage_of(self, attempt: Attempt) -> Usage:
-        said = attempt.usage or Usage()
-        if said.completion_tokens is not None:
-            return said
-        begun = self._facts.kept
-        text = attempt.given_up
-        if not text and attempt.first_content is not None:
-            text = "".join(self._fragments[begun : self._length])
-        prompt = attempt.prompt_tokens if said.prompt_tokens is None else said.prompt_tokens
-        return Usage(prompt, estimate_tokens(text + attempt.reasoning), estimated=True)
+    def _end(self, number: int, at: float, *, given_up: str = "", **changes: Any) -> None:
+        text = given_up
+        if not text and self._run.at(number).first_content is not None:
+            text = "".join(self._fragments[self._run.kept : self._length])
+        self._run = self._run.ended_at(number, at, text, given_up=given_up, **changes)
 
     def _clear_text(self) -> None:
         self._fragments, self._length, self._text = [], 0, ""
 
     def label(self, attempt: Attempt) -> str:
         """Whom an attempt asked: the provider's name, and ``name:model`` where this run asked it for several."""
-        models = {one.model for one in self._facts.attempts if one.provider == attempt.provider}
-        return f"{attempt.provider}:{attempt.model}" if len(models) > 1 and attempt.model else attempt.provider
+        return self._run.label(attempt)
 
     def raise_for_failure(self) -> None:
         """Raise `RetryProviderError` or `RetryNoProviderError` if the run failed, and do nothing else."""
@@ -387,7 +332,7 @@ class Answer(Recorded):
             "finish_reason": self.finish_reason,
             "usage": usage_to_json(self.usage) if self.usage else None,
             "cost": self.cost,
-            **self._facts.to_dict(),
+            **self._run.to_dict(),
         }
         return {name: value for name, value in record.items() if value is not None}
 
@@ -407,7 +352,7 @@ class Answer(Recorded):
             True
         """
         answer = cls()
-        answer._facts, text = Facts.from_dict(record)
+        answer._run, text = RunRecord.from_dict(record)
         answer._fragments, answer._length, answer._text = [text], 1, text
         return answer
 
@@ -421,9 +366,7 @@ class Answer(Recorded):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """How a notebook shows an answer that is a cell's value."""
-        # By its name, as this floor is below the renderers: only what shows an answer needs them.
-        bundle: dict[str, str] = importlib.import_module("nbretry.renderers.answer").answer_bundle(self)
-        return bundle
+        return bundle_of(self)
 
     def __str__(self) -> str:
         return mask(self.text)
@@ -440,3 +383,79 @@ def fold(events: Iterable[Event]) -> Answer:
     for event in events:
         answer = answer.apply(event)
     return answer
+
+
+class RetryProviderError(_ShortTraceback):
+    """Every provider failed; the text has one line ``Name: Type: message`` for each.
+
+    Attributes:
+        attempts: every attempt of the run in order, failures before the last one included.
+        exceptions: the last exception of each provider by its name.
+        answer: what the run had come to, with the partial text where the run was followed to its end by `answer`, the
+            magic or the command line; None where no run was made.
+
+    Example:
+        >>> from nbretry.providers import RetryProvider
+        >>> from nbretry.testing import simulate
+        >>> retry_provider = RetryProvider([simulate("503", name="groq"), simulate("401", name="xai")], shuffle=False)
+        >>> try:
+        ...     print(*retry_provider.create_completion("", [{"role": "user", "content": "Why?"}]))
+        ... except RetryProviderError as error:
+        ...     print(list(error.exceptions))
+        ['groq', 'xai']
+    """
+
+    __module__ = "nbretry.errors"  # the path that users import it from
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        attempts: Sequence[Attempt] = (),
+        exceptions: Mapping[str, BaseException] | None = None,
+        answer: Answer | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.attempts: tuple[Attempt, ...] = tuple(attempts)
+        self.exceptions: dict[str, BaseException] = dict(exceptions or {})
+        self.answer = answer
+
+
+class RetryNoProviderError(_ShortTraceback):
+    """There was nobody to ask: no provider was given, or all were ignored or cannot stream.
+
+    >>> from nbretry.providers import RetryProvider
+    >>> next(RetryProvider([]).create_completion("", [{"role": "user", "content": "Why?"}]))
+    Traceback (most recent call last):
+    nbretry.errors.RetryNoProviderError: there was no provider to ask
+    """
+
+    __module__ = "nbretry.errors"  # the path that users import it from
+
+
+def failure_text(head: str, failures: Iterable[tuple[str, BaseException]]) -> str:
+    """A heading and one line ``Name: Type: message`` for each failure."""
+    lines = (f"{name}: {' '.join(describe(exception).split())}" for name, exception in failures)
+    return "\n".join([f"{head}:", *lines])
+
+
+class AnswerFormatError(_ShortTraceback, ValueError):
+    """An answer is not in the form that was asked for, as JSON by a schema; the message is one line.
+
+    Attributes:
+        answer: the last answer, where several were asked for; else None.
+
+    Example:
+        >>> from nbretry import Answer
+        >>> try:
+        ...     Answer().json()
+        ... except AnswerFormatError as error:
+        ...     print(error)
+        the answer is no JSON: ...
+    """
+
+    __module__ = "nbretry.errors"  # the path that users import it from
+
+    def __init__(self, message: str = "", *, answer: Answer | None = None) -> None:
+        super().__init__(message)
+        self.answer = answer

@@ -1,19 +1,35 @@
-"""One provider asked once, as a frozen record: the rows of every report."""
+"""Frozen records of one provider asked once, and of a whole run: the rows of every report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast, get_args
 
+from nbretry._errors import describe, type_name
 from nbretry._utils.redaction import mask
-from nbretry._utils.serialization import Record, Recorded
-from nbretry.errors import describe, type_name
-from nbretry.events import NextStep, exception_in, exception_to_json, usage_in, usage_to_json
-from nbretry.prices import Price
-from nbretry.types import Usage
+from nbretry._utils.serialization import Record, Recorded, copied, whole_characters
+from nbretry.events import (
+    AttemptSkipped,
+    AttemptStarted,
+    Event,
+    FirstContent,
+    NextStep,
+    ReasoningDelta,
+    ResponseIdentified,
+    StatusChanged,
+    UsageReported,
+    exception_in,
+    exception_to_json,
+    usage_in,
+    usage_to_json,
+)
+from nbretry.prices import Price, estimate_tokens
+from nbretry.types import Message, Usage
 
-__all__ = ["Attempt", "AttemptState"]
+__all__ = ["Attempt", "AttemptState", "RunRecord", "RunState"]
+
+RunState: TypeAlias = Literal["pending", "running", "completed", "failed", "stopped"]
 
 AttemptState: TypeAlias = Literal["running", "answered", "failed", "stopped", "skipped", "cancelled"]
 
@@ -159,7 +175,7 @@ class Attempt(Recorded):
         Raises:
             ValueError: it is no such record; the message says what does not fit.
         """
-        read = Record(record, "an attempt", _FIELDS)
+        read = Record(record, "an attempt", _FIELDS_OF_AN_ATTEMPT)
         number, started = read.whole("number"), read.number("started")
         if not number:
             read.refuse("number", "a whole number from 1")
@@ -192,9 +208,180 @@ class Attempt(Recorded):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What is known of a run, except its text: this changes a few times in a run, the text with every fragment.
+
+    Attributes:
+        state: as `Answer` has it.
+        started_at: seconds since the epoch.
+        providers: names in the order of asking.
+        request_sha256: hash of model and messages.
+        messages: what was sent.
+        attempts: numbered from 1.
+        chosen: number of the attempt whose text is coming or has come; 0 while there is none.
+        kept: how many fragments are of attempts before.
+        ended: seconds since the run started; None while it runs.
+        error: what the run failed with.
+    """
+
+    state: RunState = "pending"
+    started_at: float | None = None
+    providers: tuple[str, ...] = ()
+    request_sha256: str = ""
+    messages: tuple[Message, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    chosen: int = 0
+    kept: int = 0
+    ended: float | None = None
+    error: BaseException | None = None
+
+    def at(self, number: int) -> Attempt:
+        """The attempt of this number."""
+        return self.attempts[number - 1]
+
+    def updated(self, number: int, **changes: Any) -> RunRecord:
+        """The record with changes to one attempt."""
+        attempts = list(self.attempts)
+        attempts[number - 1] = replace(attempts[number - 1], **changes)
+        return replace(self, attempts=tuple(attempts))
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that answered, or else the latest; None before the first."""
+        if self.chosen:
+            return self.at(self.chosen)
+        asked = [attempt for attempt in self.attempts if attempt.state != "skipped"]
+        return next(reversed(asked or self.attempts), None)
+
+    @property
+    def voices(self) -> list[Attempt]:
+        """The attempts whose text this is."""
+        last = self.attempt
+        voices = [attempt for attempt in self.attempts if attempt.contributed and attempt is not last]
+        if last is not None and last.first_content is not None:
+            voices.append(last)
+        return voices
+
+    @property
+    def reasoned_by(self) -> Attempt | None:
+        """Of the attempts whose text this is, or will be, the last that had a reasoning."""
+        last = self.attempt
+        voices = [attempt for attempt in self.attempts if attempt.contributed or attempt is last]
+        return next((attempt for attempt in reversed(voices) if attempt.reasoning), None)
+
+    def label(self, attempt: Attempt) -> str:
+        """Which provider an attempt asked: its name, or ``name:model`` where this run asked it for several models."""
+        models = {one.model for one in self.attempts if one.provider == attempt.provider}
+        return f"{attempt.provider}:{attempt.model}" if len(models) > 1 and attempt.model else attempt.provider
+
+    def after(self, event: Event) -> RunRecord:
+        """The record after an event that does not depend on the text.
+
+        Args:
+            event: one of those that start an attempt, or tell something of one that runs. Others change nothing.
+        """
+        match event:
+            case AttemptStarted(number, provider, model, at):
+                attempt = Attempt(number, provider, model, at, price=event.price, prompt_tokens=event.prompt_tokens)
+                return replace(self, attempts=(*self.attempts, attempt))
+            case AttemptSkipped(number, provider, model, exception, at):
+                attempt = Attempt(number, provider, model, at, "skipped", ended=at, exception=exception)
+                return replace(self, attempts=(*self.attempts, attempt))
+            case FirstContent(number):
+                return replace(self.updated(number, first_content=event.at, status=None), chosen=number)
+            case StatusChanged(number):
+                return self.updated(number, status=event.text)
+            case ReasoningDelta(number):
+                return self.updated(number, reasoning=self.at(number).reasoning + whole_characters(event.text))
+            case UsageReported(number):
+                return self.updated(number, usage=event.usage)
+            case ResponseIdentified(number):
+                attempt = self.at(number)
+                return self.updated(
+                    number,
+                    model=event.model or attempt.model,
+                    request_id=event.request_id or attempt.request_id,
+                    passed_to=event.provider or attempt.passed_to,
+                )
+        return self
+
+    def ended_at(self, number: int, at: float, text: str, **changes: Any) -> RunRecord:
+        """The record after the end of an attempt; tokens that its provider has not counted are estimated.
+
+        Args:
+            number: of the attempt.
+            at: seconds since the run started.
+            text: what the attempt has sent.
+            changes: fields of `Attempt`.
+        """
+        record = self.updated(number, ended=at, **changes)
+        attempt = record.at(number)
+        if attempt.prompt_tokens is None or not attempt.is_paid:
+            return record
+        reported = attempt.usage or Usage()
+        if reported.completion_tokens is None:
+            prompt = attempt.prompt_tokens if reported.prompt_tokens is None else reported.prompt_tokens
+            reported = Usage(prompt, estimate_tokens(text + attempt.reasoning), estimated=True)
+        return record.updated(number, usage=reported)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of an answer's record that the attempts do not tell, but for its texts."""
+        return {
+            "state": self.state,
+            "providers": list(self.providers),
+            "started_at": self.started_at,
+            "duration": self.ended,
+            "request_sha256": self.request_sha256,
+            "error": exception_to_json(self.error) if self.error else None,
+            "chosen": self.chosen or None,
+            "attempts": [attempt.to_dict() for attempt in self.attempts],
+        }
+
+    @classmethod
+    def from_dict(cls, record: Any) -> tuple[RunRecord, str]:
+        """The facts and the text of which `nbretry.answer.Answer.to_dict` made this record.
+
+        Raises:
+            ValueError: as for `Answer.from_dict`.
+        """
+        read = Record(record, "an answer", _FIELDS_OF_A_RUN)
+        text = read.text("text")
+        messages = read.items("messages", dict, "dicts")
+        if text and messages and messages.pop() != {"role": "assistant", "content": text}:
+            read.refuse("messages", "a list that ends with the answer's text")
+        attempts = tuple(Attempt.from_dict(attempt) for attempt in read.items("attempts", Mapping, "dicts"))
+        if [attempt.number for attempt in attempts] != list(range(1, len(attempts) + 1)):
+            read.refuse("attempts", "a list with the numbers 1, 2, 3 and so on")
+        chosen = read.whole("chosen") or 0
+        if chosen > len(attempts):
+            read.refuse("chosen", "the number of an attempt")
+        state = read.word("state", get_args(RunState))
+        if state is None:
+            read.refuse("state", f"one of {', '.join(get_args(RunState))}")
+        facts = cls(
+            state=cast(RunState, state),
+            started_at=read.number("started_at"),
+            providers=tuple(read.items("providers", str, "names")),
+            request_sha256=read.text("request_sha256"),
+            messages=tuple(copied(message) for message in messages),
+            attempts=attempts,
+            chosen=chosen,
+            ended=read.number("duration"),
+            error=exception_in(read, "error"),
+        )
+        return facts, text
+
+
 def _as_text(value: object) -> str | None:
     """What a provider said of itself, which need not be of the type that it should be."""
     return None if value is None else str(value)
 
 
-_FIELDS = (*Attempt.__dataclass_fields__, "cost")
+_FIELDS_OF_AN_ATTEMPT = (*Attempt.__dataclass_fields__, "cost")
+
+_FIELDS_OF_A_RUN = (
+    *("state", "text", "reasoning", "messages", "providers", "request_sha256", "started_at", "duration", "error"),
+    *("attempts", "chosen"),
+    *("provider", "model", "time_to_first_content", "finish_reason", "usage", "cost"),  # which the attempts tell
+)

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nbretry._errors import ConfigError, NbretryError, describe
 from nbretry._version import __version__
-from nbretry.errors import ConfigError, NbretryError, RetryProviderError, describe
+from nbretry.answer import RetryProviderError
 from nbretry.renderers.compare import ComparisonConsole, headings
 from nbretry.renderers.console import ConsoleRenderer
-from nbretry.renderers.jsonlines import JsonLinesRenderer
 from nbretry.session.options import OPTIONS, add_options, question_of
+from nbretry.session.runlog import JsonLinesRenderer
 from nbretry.session.session import default_session
 
 __all__ = ["main"]
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from nbretry.session.doctor import add_arguments
+    from nbretry.session.options import add_arguments
 
     parser = argparse.ArgumentParser(prog="nbretry", description="Ask language models, with fallback over providers.")
     parser.add_argument("--version", action="version", version=f"nbretry {__version__}")
@@ -119,7 +120,8 @@ def _compare(prompt: str, parsed: argparse.Namespace) -> int:
 
 def _doctor(parsed: argparse.Namespace) -> int:
     from nbretry.renderers.doctor import doctor_text
-    from nbretry.session.doctor import examine, names_in, unconfigured
+    from nbretry.session.doctor import examine, unconfigured
+    from nbretry.session.options import names_in
 
     session = default_session()
     names = names_in(parsed.names)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nbretry.errors import ConfigError
+from nbretry._errors import ConfigError
 from nbretry.types import Messages, Usage
 
-__all__ = ["Price", "PriceTable", "estimate_prompt_tokens", "estimate_tokens"]
+__all__ = ["Price", "PriceTable", "dollars", "estimate_prompt_tokens", "estimate_tokens"]
 
 _FREE = frozenset({"local", "ollama", "vllm", "lmstudio", "llamacpp"})
 _LOOPBACK = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|::1)(?::\d+)?")
@@ -296,3 +297,14 @@ def _part_tokens(part: Any) -> int:
 
 def _call_tokens(call: Any) -> int:
     return estimate_tokens(json.dumps(call, ensure_ascii=False, default=str)) if call else 0
+
+
+def dollars(value: float, *, estimated: bool = False) -> str:
+    """An amount of money in the fewest digits that tell something: ``$1.20``, ``$0.0034``, and ``≈`` of an estimate."""
+    sign = "≈ " if estimated else ""
+    if value == 0:
+        return f"{sign}$0"
+    if value < 1e-6:
+        return f"{sign}< $0.000001"
+    digits = 2 if value >= 0.0995 else 1 - math.floor(math.log10(value))  # two that are not 0
+    return f"{sign}${value:.{digits}f}"

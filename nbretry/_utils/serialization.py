@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Self, cast
 
 from nbretry._utils.redaction import mask
-from nbretry._utils.text import cut_end
-from nbretry.errors import nearest
+from nbretry._utils.text import cut_end, nearest
 
 __all__ = ["Record", "Recorded", "copied", "masked", "plain", "whole_characters"]
 

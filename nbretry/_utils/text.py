@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["cut_end", "cut_middle", "cut_note", "one_line"]
+from collections.abc import Sequence
+
+__all__ = ["cut_end", "cut_middle", "cut_note", "nearest", "one_line"]
 
 _LONGEST_LINE = 500
 
@@ -34,3 +36,14 @@ def cut_end(text: str, longest: int) -> str:
 def one_line(text: str, longest: int = _LONGEST_LINE) -> str:
     """The text without line breaks, and shortened where it is very long."""
     return cut_end(" ".join(text.split()), longest)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The end of a line that refuses a word: ``; did you mean 'x'?`` where a known one is near, else all of them."""
+    import difflib  # for a mistake only
+
+    by_lower_case = {name.lower(): name for name in reversed(known)}
+    close = difflib.get_close_matches(word, known, n=1) or [
+        by_lower_case[name] for name in difflib.get_close_matches(word.lower(), list(by_lower_case), n=1)
+    ]
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from nbretry._utils.text import cut_end
+from nbretry._errors import ConfigError
+from nbretry._utils.text import cut_end, nearest
 from nbretry.config.converters import (
     to_context,
     to_dollars,
@@ -22,10 +23,8 @@ from nbretry.config.converters import (
     to_seconds,
     to_temperature,
 )
-from nbretry.errors import ConfigError, nearest
-from nbretry.retry.deadlines import Deadlines
 
-__all__ = ["DEFAULT", "SETTINGS", "Definition", "ProviderTable", "Setting", "definition_of", "shortened", "text_of"]
+__all__ = ["DEFAULT", "SETTINGS", "Definition", "Setting", "definition_of", "shortened", "text_of"]
 
 DEFAULT = "default"
 """Source of a setting that nobody has set."""
@@ -154,29 +153,6 @@ class Setting:
     def is_default(self) -> bool:
         """Whether nobody has set it."""
         return self.source == DEFAULT
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderTable:
-    """A provider that a file describes.
-
-    Attributes:
-        name: what it is called after ``-p``.
-        kind: ``openai`` or ``anthropic``, the protocol; None for that of the known service of this name.
-        base_url: its endpoint; None for the service's own.
-        model: what is asked where no model is named.
-        key_variable: environment variable with its key.
-        deadlines: in place of the session's.
-        source: file and line.
-    """
-
-    name: str
-    kind: str | None = None
-    base_url: str | None = None
-    model: str | None = None
-    key_variable: str | None = None
-    deadlines: Deadlines | None = None
-    source: str = field(default="", compare=False)
 
 
 def text_of(value: Any) -> str:

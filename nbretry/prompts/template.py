@@ -31,9 +31,9 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from nbretry._errors import ConfigError, describe
 from nbretry._utils.redaction import mask
-from nbretry._utils.text import one_line
-from nbretry.errors import ConfigError, describe, nearest
+from nbretry._utils.text import nearest, one_line
 from nbretry.prompts.values import as_content
 from nbretry.types import Content
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from nbretry.errors import ProviderError, StreamInterruptedError
+from nbretry._errors import ProviderError, StreamInterruptedError
 from nbretry.providers.http.reader import AnswerReader
-from nbretry.providers.http.sdk import Ask, SDKProvider
+from nbretry.providers.http.request import Ask
+from nbretry.providers.http.sdk import SDKProvider
 from nbretry.providers.http.sdk_errors import error_in_stream
 from nbretry.retry.contract import resolve_model
 from nbretry.retry.deadlines import Deadlines

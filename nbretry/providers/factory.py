@@ -7,9 +7,9 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from nbretry.config.schema import ProviderTable
-from nbretry.errors import ConfigError, NotFoundError, nearest
-from nbretry.providers.services import PRESETS, Preset
+from nbretry._errors import ConfigError, NotFoundError
+from nbretry._utils.text import nearest
+from nbretry.providers.services import PRESETS, Preset, ProviderTable
 from nbretry.types import ProviderType
 
 __all__ = ["PRESETS", "Preset", "preset", "provider_from_preset", "provider_from_table"]

@@ -13,10 +13,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
+from nbretry._errors import ConfigError
 from nbretry._utils.redaction import remember_secret
-from nbretry.errors import ConfigError
 
 __all__ = [
     "ENTERED",
@@ -24,6 +24,7 @@ __all__ = [
     "KEYRING",
     "KEYRING_SERVICE",
     "FoundKey",
+    "KeyState",
     "enter_key",
     "find_key",
     "forget_key",
@@ -221,3 +222,6 @@ def _shown(path: Path) -> str:
     with suppress(OSError, ValueError):
         return os.path.relpath(path, Path.cwd())
     return path.name
+
+
+KeyState: TypeAlias = Literal["set", "not set", "not needed"]

@@ -20,9 +20,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from functools import partial
 from typing import Any
 
-from nbretry._utils.redaction import mask, mask_exception
-from nbretry._utils.text import one_line
-from nbretry.errors import (
+from nbretry._errors import (
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
@@ -31,10 +29,12 @@ from nbretry.errors import (
     ProviderError,
     StreamError,
     describe,
-    status_error,
     status_of,
 )
+from nbretry._utils.redaction import mask, mask_exception
+from nbretry._utils.text import one_line
 from nbretry.retry.async_bridge import call_in_thread, within
+from nbretry.retry.classify import status_error
 from nbretry.retry.contract import accepts, innermost, provider_name, resolve_model
 from nbretry.types import ProviderType
 

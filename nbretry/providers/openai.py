@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from nbretry.errors import BadRequestError, ProviderError, StreamInterruptedError
+from nbretry._errors import BadRequestError, ProviderError, StreamInterruptedError
 from nbretry.providers.http.reader import AnswerReader
-from nbretry.providers.http.sdk import Ask, Endpoint, SDKProvider
+from nbretry.providers.http.request import Ask, Endpoint
+from nbretry.providers.http.sdk import SDKProvider
 from nbretry.providers.http.sdk_errors import error_in_stream
 from nbretry.retry.deadlines import Deadlines
 from nbretry.types import FinishReason, Reasoning, Usage

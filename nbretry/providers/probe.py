@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 
-from nbretry.errors import ProviderError
+from nbretry._errors import ProviderError
 from nbretry.providers.http.clients import is_loopback
 from nbretry.providers.http.sdk import SDKProvider
-from nbretry.providers.keys import find_key
+from nbretry.providers.keys import KeyState, find_key
 from nbretry.providers.local.model import find_model
 from nbretry.providers.local.provider import LocalProvider
 from nbretry.retry.contract import innermost
-from nbretry.session.diagnosis import KeyState
 from nbretry.types import ProviderType
 
 __all__ = ["find_local_model", "key_of", "key_variable_of"]

@@ -14,8 +14,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from nbretry._utils.clock import SYSTEM_CLOCK, Clock
-from nbretry.answer import Answer
-from nbretry.errors import RetryNoProviderError, RetryProviderError, failure_text
+from nbretry.answer import Answer, RetryNoProviderError, RetryProviderError, failure_text
 from nbretry.events import AttemptFailed, AttemptStarted, Event, FirstContent, TextDelta
 from nbretry.prices import PriceTable
 from nbretry.retry import async_bridge
@@ -23,8 +22,8 @@ from nbretry.retry.budget import Budget
 from nbretry.retry.contract import BaseProvider, provider_name, supports_stream
 from nbretry.retry.deadlines import Deadlines
 from nbretry.retry.health import Cooldown, Health, ProviderHealth
-from nbretry.retry.hedged import check_hedge_after, race
-from nbretry.retry.policy import OnBreak, RetryPolicy
+from nbretry.retry.hedged import race
+from nbretry.retry.policy import OnBreak, RetryPolicy, check_hedge_after
 from nbretry.retry.run import Run, Settings
 from nbretry.retry.running_attempt import Request
 from nbretry.retry.sequential import afollow, follow

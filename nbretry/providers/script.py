@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, TypeAlias
 
-from nbretry.errors import ConfigError
+from nbretry._errors import ConfigError
 from nbretry.types import FinishReason, Metadata, Reasoning
 
 __all__ = [

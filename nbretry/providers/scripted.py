@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nbretry._errors import APIConnectionError, APITimeoutError, ProviderError, StreamInterruptedError
 from nbretry._utils.clock import SYSTEM_CLOCK, Clock
-from nbretry.errors import APIConnectionError, APITimeoutError, ProviderError, StreamInterruptedError, status_error
 from nbretry.providers.script import (
     Cut,
     Delay,
@@ -30,6 +30,7 @@ from nbretry.providers.script import (
     in_one_piece,
     plays_of,
 )
+from nbretry.retry.classify import status_error
 from nbretry.retry.contract import BaseProvider, resolve_model
 from nbretry.types import FinishReason, Messages, ResponseInfo, Usage
 

@@ -7,11 +7,13 @@ models; whoever needs a certain one names it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-__all__ = ["PRESETS", "Preset", "how_to_set", "service_of_key"]
+from nbretry.retry.deadlines import Deadlines
+
+__all__ = ["PRESETS", "Preset", "ProviderTable", "how_to_set", "service_of_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +101,26 @@ def how_to_set(variable: str, called: str = "it") -> str:
     service = service_of_key(variable)
     name = variable if service is None else service.name
     return f"set {called} in the environment or in .env, or run %nbretry key {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTable:
+    """A provider that a file describes.
+
+    Attributes:
+        name: what it is called after ``-p``.
+        kind: ``openai`` or ``anthropic``, the protocol; None for that of the known service of this name.
+        base_url: its endpoint; None for the service's own.
+        model: what is asked where no model is named.
+        key_variable: environment variable with its key.
+        deadlines: in place of the session's.
+        source: file and line.
+    """
+
+    name: str
+    kind: str | None = None
+    base_url: str | None = None
+    model: str | None = None
+    key_variable: str | None = None
+    deadlines: Deadlines | None = None
+    source: str = field(default="", compare=False)

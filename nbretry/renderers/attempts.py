@@ -11,11 +11,11 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from nbretry._errors import describe
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import cut_end, cut_middle
 from nbretry.answer import Answer
 from nbretry.attempts import Attempt
-from nbretry.errors import describe
 from nbretry.renderers.console import printable
 from nbretry.renderers.report import AS_WRITTEN, SIGNS, measures, outcome, seconds
 from nbretry.renderers.timeline import COLOURS, Span, bar_html, last_moment, sample_html, spans_of

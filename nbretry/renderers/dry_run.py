@@ -7,11 +7,11 @@ from html import escape
 from typing import Any
 
 from nbretry._utils.redaction import mask
+from nbretry.prices import dollars
 from nbretry.renderers.console import printable
 from nbretry.renderers.roster import availability, key_text
 from nbretry.renderers.tables import block_html, table_html, table_text
-from nbretry.retry.budget import dollars
-from nbretry.session.roster import Plan
+from nbretry.session.plan import Plan
 
 __all__ = ["dry_run_html", "dry_run_text"]
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from html import escape
 
+from nbretry._errors import message_of
 from nbretry._utils.redaction import mask
 from nbretry.answer import Answer
 from nbretry.attempts import Attempt
-from nbretry.errors import message_of
+from nbretry.prices import dollars
 from nbretry.renderers.timeline import COLOURS, last_moment, timeline_html
-from nbretry.retry.budget import dollars
 from nbretry.types import Usage
 
 __all__ = [

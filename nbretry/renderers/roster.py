@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nbretry.providers.keys import ENVIRONMENT
+from nbretry.providers.keys import ENVIRONMENT, KeyState
 from nbretry.renderers.report import seconds
 from nbretry.renderers.tables import block_html, table_html, table_text
-from nbretry.session.diagnosis import KeyState
-from nbretry.session.roster import RosterEntry
+from nbretry.session.plan import RosterEntry
 
 __all__ = ["availability", "key_text", "price_text", "roster_html", "roster_text"]
 

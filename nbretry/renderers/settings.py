@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from nbretry._utils.redaction import mask
-from nbretry.config.schema import SETTINGS, ProviderTable, Setting, text_of
+from nbretry.config.schema import SETTINGS, Setting, text_of
+from nbretry.providers.services import ProviderTable
 from nbretry.renderers.tables import block_html, cell_html, table_html, table_text
 
 __all__ = ["setting_line", "settings_html", "settings_text"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import traceback
 
+from nbretry._errors import attribute_of, describe
 from nbretry._utils.redaction import mask
-from nbretry.errors import attribute_of, describe
 
 __all__ = ["has_traceback", "traceback_text"]
 

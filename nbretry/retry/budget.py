@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import threading
 
-from nbretry.errors import ConfigError
+from nbretry._errors import ConfigError
 
-__all__ = ["Budget", "dollars"]
+__all__ = ["Budget"]
 
 
 class Budget:
@@ -66,14 +65,3 @@ class Budget:
             self._set_aside -= amount
         if self._whole is not None:
             self._whole.give_back(amount)
-
-
-def dollars(value: float, *, estimated: bool = False) -> str:
-    """An amount of money in the fewest digits that tell something: ``$1.20``, ``$0.0034``, and ``≈`` of an estimate."""
-    sign = "≈ " if estimated else ""
-    if value == 0:
-        return f"{sign}$0"
-    if value < 1e-6:
-        return f"{sign}< $0.000001"
-    digits = 2 if value >= 0.0995 else 1 - math.floor(math.log10(value))  # two that are not 0
-    return f"{sign}${value:.{digits}f}"

@@ -10,8 +10,9 @@ import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
-from nbretry.errors import (
+from nbretry._errors import (
     APIConnectionError,
     APIStatusError,
     AuthenticationError,
@@ -23,11 +24,11 @@ from nbretry.errors import (
     PermissionDeniedError,
     ProviderError,
     RateLimitError,
-    RetryNoProviderError,
+    ServerError,
     message_of,
-    status_error,
     status_of,
 )
+from nbretry.answer import RetryNoProviderError
 
 __all__ = ["FailureKind", "classify", "parse_retry_after", "retry_after_of"]
 
@@ -117,3 +118,73 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+
+
+def status_error(status_code: int, message: str, **details: Any) -> APIStatusError:
+    """The error that stands for an HTTP status.
+
+    Args:
+        status_code: 400 to 599.
+        message: what the provider said, in one line.
+        **details: as for `ProviderError`.
+    """
+    by_status = {
+        400: BadRequestError,
+        422: BadRequestError,
+        401: AuthenticationError,
+        402: PermissionDeniedError,
+        403: PermissionDeniedError,
+        404: NotFoundError,
+        429: RateLimitError,
+    }
+    kind = by_status.get(status_code, ServerError if status_code >= 500 else APIStatusError)
+    if kind is BadRequestError and _says_context_is_too_long(message):
+        kind = ContextLengthError
+    if status_code == 413:
+        kind = ContextLengthError
+    elif status_code in _STATUSES_OF_IMAGES and _says_images_are_not_taken(message):
+        kind = ImageInputError
+    return kind(message, status_code=status_code, **details)
+
+
+_STATUSES_OF_IMAGES = (400, 404, 415, 422, 500, 501)  # llama.cpp's server says it with a 500
+
+
+_IMAGES = r"(?<![\w/-])(?:images?|image_url|vision|multi-?modal\w*)(?![\w/-])"
+
+
+_REFUSED = (
+    r"(?:(?:not|n['’]t) (?:\w+ )?(?:support|accept|enabled|allowed|available)|unsupported|only supported by"
+    r"|no endpoints found|unknown variant|text-only|not an? (?=multi|vision)|at most 0\b)"
+)
+
+
+_NO_IMAGES = re.compile(f"{_IMAGES}.{{0,60}}{_REFUSED}|{_REFUSED}.{{0,60}}{_IMAGES}", re.IGNORECASE)
+
+
+_NO_PARTS = re.compile(r"content\W{1,4}(?:value )?must be a string|invalid type: sequence, expected a string", re.I)
+
+
+_ONE_IMAGE = re.compile(r"format|(?:media|mime|image) type|\bsize|dimension|resolution|\bbase64", re.IGNORECASE)
+
+
+def _says_images_are_not_taken(message: str) -> bool:
+    """Whether no image is taken, and not just this one; a message with an image is also one that is a list of parts."""
+    no_images = _NO_IMAGES.search(message) and not _ONE_IMAGE.search(message)
+    return bool(no_images or _NO_PARTS.search(message))
+
+
+def _says_context_is_too_long(message: str) -> bool:
+    text = message.lower()
+    return any(
+        sign in text
+        for sign in (
+            "context_length_exceeded",
+            "context length",
+            "context window",
+            "context size",
+            "maximum context",
+            "prompt is too long",
+            "too many tokens",
+        )
+    )

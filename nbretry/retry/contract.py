@@ -282,7 +282,7 @@ def iterate(provider: ProviderType, model: str, messages: Messages, /, **options
     """The chunks of one call of a provider, for code without an event loop.
 
     A provider that is asynchronous only is run by an event loop of its own in another thread, so this works inside a
-    running loop as well. Close what is returned with `bridge.close`, which closes the provider's stream.
+    running loop as well. Close what is returned with `async_bridge.close`, which closes the provider's stream.
 
     Raises:
         TypeError: the object has none of a provider's methods.
@@ -296,7 +296,7 @@ def aiterate(provider: ProviderType, model: str, messages: Messages, /, **option
     """The chunks of one call of a provider, for code in an event loop.
 
     A provider that is synchronous only runs in a thread, so the loop is not held up. Close what is returned with
-    `bridge.aclose`, which closes the provider's stream.
+    `async_bridge.aclose`, which closes the provider's stream.
 
     Raises:
         TypeError: the object has none of a provider's methods.

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from nbretry.errors import ConfigError
 from nbretry.retry import async_bridge
 from nbretry.retry.contract import is_content, passes_through
 from nbretry.retry.deadline_watch import is_sign_of_life
@@ -21,20 +19,7 @@ from nbretry.retry.run import Run
 from nbretry.retry.running_attempt import RunningAttempt
 from nbretry.types import ProviderType
 
-__all__ = ["check_hedge_after", "race"]
-
-_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
-
-
-def check_hedge_after(value: float | str | None) -> None:
-    """See that a setting is None, seconds from 0, or a quantile as ``p90``.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-    if not (value is None or number or (isinstance(value, str) and _QUANTILE.fullmatch(value))):
-        raise ConfigError(f"hedge_after is {value!r}, and should be seconds from 0, or a quantile such as 'p90'")
+__all__ = ["race"]
 
 
 class _Racer:

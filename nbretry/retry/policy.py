@@ -5,15 +5,17 @@ It is the retry table of the README, row by row; `nbretry.retry.classify` says w
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from nbretry.errors import ConfigError
+from nbretry._errors import ConfigError
 from nbretry.events import NextStep
 from nbretry.retry.classify import FailureKind, classify, retry_after_of
 
-__all__ = ["Decision", "OnBreak", "RetryPolicy"]
+__all__ = ["Decision", "OnBreak", "RetryPolicy", "check_hedge_after"]
 
 OnBreak: TypeAlias = Literal["raise", "restart", "continue"]
 """What follows a stream that dies after content; see `RetryPolicy`."""
@@ -90,7 +92,7 @@ class RetryPolicy:
             this_round: the how-manieth time the list is gone through, from 1.
 
         Example:
-            >>> from nbretry.errors import RateLimitError
+            >>> from nbretry._errors import RateLimitError
             >>> failure = RateLimitError("slow down", retry_after=2.0)
             >>> policy = RetryPolicy(max_attempts=3)
             >>> policy.decide(failure, attempts_of_provider=1, content_started=False, random=lambda: 0.5)
@@ -120,3 +122,17 @@ class RetryPolicy:
         [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
         """
         return float(min(self.backoff_max, self.backoff_initial * 2.0 ** min(retry - 1, 64)))
+
+
+_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
+
+
+def check_hedge_after(value: float | str | None) -> None:
+    """See that a setting is None, seconds from 0, or a quantile as ``p90``.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    if not (value is None or number or (isinstance(value, str) and _QUANTILE.fullmatch(value))):
+        raise ConfigError(f"hedge_after is {value!r}, and should be seconds from 0, or a quantile such as 'p90'")

@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from nbretry._errors import APITimeoutError, CostLimitError, NotAskedError, RestingError, describe
 from nbretry._utils.clock import Clock
 from nbretry._utils.redaction import mask, mask_exception
-from nbretry.answer import fold
-from nbretry.errors import APITimeoutError, CostLimitError, NotAskedError, RestingError, RetryProviderError, describe
+from nbretry.answer import RetryProviderError, fold
 from nbretry.events import (
     AttemptCancelled,
     AttemptFailed,
@@ -30,8 +30,8 @@ from nbretry.events import (
     RunFailed,
     RunStarted,
 )
-from nbretry.prices import PriceTable, estimate_prompt_tokens, estimate_tokens
-from nbretry.retry.budget import Budget, dollars
+from nbretry.prices import PriceTable, dollars, estimate_prompt_tokens, estimate_tokens
+from nbretry.retry.budget import Budget
 from nbretry.retry.contract import provider_name, resolve_model
 from nbretry.retry.deadlines import Deadlines
 from nbretry.retry.health import Health
@@ -281,7 +281,7 @@ class Run:
 
     def _begin(self, candidate: Candidate) -> RunningAttempt | None:
         """Ask a provider, unless that would cost too much."""
-        attempt = RunningAttempt(self, candidate, self._number + 1)
+        attempt = RunningAttempt(self, candidate, self._number + 1, self.settings.deadlines)
         self._count(attempt)
         too_dear = self._too_dear(attempt)
         if too_dear is not None:

@@ -6,36 +6,29 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
+from nbretry._errors import EmptyResponseError
 from nbretry._utils.redaction import remember_secret
-from nbretry._utils.serialization import copied, whole_characters
-from nbretry._utils.text import one_line
-from nbretry.errors import EmptyResponseError
+from nbretry._utils.serialization import copied
 from nbretry.events import (
     Event,
     FirstContent,
     ReasoningDelta,
     ResponseIdentified,
-    StatusChanged,
-    TextDelta,
     UsageReported,
 )
 from nbretry.prices import Price
-from nbretry.retry import async_bridge
+from nbretry.retry import async_bridge, chunk_events
 from nbretry.retry.continuation import Continuation, messages_to_continue
 from nbretry.retry.contract import aiterate, is_content, iterate, provider_name, resolve_model
 from nbretry.retry.deadline_watch import Watch, watched
 from nbretry.retry.deadlines import Deadlines
-from nbretry.types import FinishReason, Messages, Metadata, ProviderType, Reasoning, ResponseInfo, Status, Usage
+from nbretry.types import FinishReason, Messages, ProviderType, Reasoning, Usage
 
-if TYPE_CHECKING:
-    from nbretry.retry.run import Run
+__all__ = ["Candidate", "Request", "RunContext", "RunningAttempt"]
 
-__all__ = ["Candidate", "Request", "RunningAttempt"]
-
-_LONGEST_FACT = 500
-"""Characters of what is told about an answer: each of them stands in every report and in every log."""
+_Fact = TypeVar("_Fact", bound=Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +60,42 @@ class Candidate:
     ready_at: float = 0.0
 
 
+class RunContext(Protocol):
+    """What an attempt reads of its run and tells it; `nbretry.retry.run.Run` is one.
+
+    Attributes:
+        request: what was asked.
+        text_so_far: what earlier attempts have sent and this one is to go on from.
+        keeps_text: whether the run needs the text of its attempts.
+    """
+
+    request: Request
+    text_so_far: str
+    keeps_text: bool
+
+    def now(self) -> float:
+        """Seconds since the run started."""
+
+    def record(self, event: _Fact) -> _Fact:
+        """Keep an event for the record of the run."""
+
+    def first_content(self, attempt: RunningAttempt) -> FirstContent:
+        """Take note that the first content of an attempt has come."""
+
+
 class RunningAttempt:
     """One provider that is being asked.
 
     Attributes:
-        provider, name, model, number: who is asked for what, and the how-manieth attempt this is.
+        provider, name, model: who is asked for what.
+        number: of the attempt, from 1.
         content_started: whether any content has come.
         deadlines: how long it may take.
         watch: what looks after them in an event loop.
         set_aside: US dollars of the run's budget that are kept for it.
     """
 
-    def __init__(self, run: Run, candidate: Candidate, number: int) -> None:
+    def __init__(self, run: RunContext, candidate: Candidate, number: int, deadlines: Deadlines | None = None) -> None:
         self._run = run
         self.candidate = candidate
         self.provider = provider = candidate.provider
@@ -95,7 +112,7 @@ class RunningAttempt:
         self.usage: Usage | None = None
         self.started_at = run.now()
         own = getattr(provider, "deadlines", None)
-        self.deadlines = (own if isinstance(own, Deadlines) else Deadlines()).or_else(run.settings.deadlines)
+        self.deadlines = (own if isinstance(own, Deadlines) else Deadlines()).or_else(deadlines)
         self.watch = Watch(self.deadlines)
         self.price: Price | None = None
         self.set_aside = 0.0
@@ -112,7 +129,7 @@ class RunningAttempt:
     def chunks(self) -> Iterator[Any]:
         """Ask the provider, for code without an event loop; deadlines are looked after in here.
 
-        Close what is returned with `bridge.close`.
+        Close what is returned with `async_bridge.close`.
         """
         if self.deadlines:  # which only what can be cancelled keeps: a loop of its own
             chunks = async_bridge.as_iterator(watched(self._aask, self.watch))
@@ -124,7 +141,7 @@ class RunningAttempt:
     def achunks(self) -> AsyncIterator[Any]:
         """Ask the provider, for code in an event loop, where `watch` looks after the deadlines.
 
-        Close what is returned with `bridge.aclose`.
+        Close what is returned with `async_bridge.aclose`.
         """
         return self._alisten(self._aask()) if self._run.keeps_text else self._aask()
 
@@ -202,52 +219,20 @@ class RunningAttempt:
 
     def event_of(self, chunk: Any) -> Event | None:
         """What a chunk means for the answer; None where it means nothing."""
-        match chunk:
-            case str():
-                return TextDelta(self.number, str(chunk)) if chunk else None
-            case Reasoning():
-                return ReasoningDelta(self.number, chunk.text)
-            case Status():
-                return StatusChanged(self.number, _told(chunk.text))
-            case ResponseInfo():
-                told = (_told(chunk.model), _told(chunk.request_id), _told(chunk.provider))
-                return self._run.record(ResponseIdentified(self.number, *told))
-            case Usage():
-                return self._run.record(UsageReported(self.number, chunk))
+        event = chunk_events.event_of(chunk, self.number)
+        match event:
             case FinishReason():
-                self.finish_reason = _told(chunk.reason)
+                self.finish_reason = event.reason or None
                 return None
-            case Metadata() | BaseException() | None:
-                return None
-            case _:
-                return self._event_of_foreign(chunk)
-
-    def _event_of_foreign(self, chunk: Any) -> Event | None:
-        # gpt4free's chunk types are known by their names, so that its package need not be there.
-        match type(chunk).__name__:
-            case "Reasoning":
-                text = getattr(chunk, "token", None)
-                self._thought.append(text or "")
-                return ReasoningDelta(self.number, text) if text else None
-            case "FinishReason":
-                self.finish_reason = _told(str(getattr(chunk, "reason", ""))) or None
-                return None
-            case "Usage":
-                self.usage = usage = Usage(
-                    getattr(chunk, "prompt_tokens", None), getattr(chunk, "completion_tokens", None)
-                )
-                return self._run.record(UsageReported(self.number, usage))
-            case "ProviderInfo":
-                model, name = getattr(chunk, "model", None), getattr(chunk, "name", None)
-                return self._run.record(ResponseIdentified(self.number, _told(model), None, _told(name)))
-        return TextDelta(self.number, str(chunk)) if is_content(chunk) and str(chunk) else None
+            case ResponseIdentified() | UsageReported():
+                if isinstance(event, UsageReported):
+                    self.usage = event.usage
+                return self._run.record(event)
+            case ReasoningDelta() if not isinstance(chunk, Reasoning):
+                self._thought.append(event.text)
+        return event
 
     def check_content(self) -> None:
         """Raise `EmptyResponseError` if the stream has ended and nothing came."""
         if not self.content_started:
             raise EmptyResponseError("the answer has no content", provider=self.name, model=self.model or None)
-
-
-def _told(value: Any) -> Any:
-    """What is told about an answer, on one line of bounded length where it is text."""
-    return one_line(whole_characters(value), _LONGEST_FACT) if isinstance(value, str) else value

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-__all__ = ["Diagnosis", "KeyState"]
+from nbretry.providers.keys import KeyState
 
-KeyState: TypeAlias = Literal["set", "not set", "not needed"]
+__all__ = ["Diagnosis"]
 
 
 @dataclass(frozen=True, slots=True)

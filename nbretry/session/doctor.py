@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import difflib
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 
-from nbretry._utils.names import split_name
-from nbretry._utils.redaction import MASK, mask
-from nbretry._utils.text import one_line
-from nbretry.config.converters import to_seconds
-from nbretry.errors import (
+from nbretry._errors import (
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
-    BadRequestError,
-    CostLimitError,
     EmptyResponseError,
     NbretryError,
-    NotFoundError,
-    PermissionDeniedError,
     ProviderError,
-    RateLimitError,
     RestingError,
-    ServerError,
     StreamError,
     describe,
     status_of,
     type_name,
 )
+from nbretry._utils.names import split_name
+from nbretry._utils.redaction import MASK, mask
+from nbretry._utils.text import one_line
 from nbretry.events import (
     AttemptFailed,
     AttemptSkipped,
@@ -47,21 +37,20 @@ from nbretry.providers import probe
 from nbretry.providers.http.clients import is_loopback
 from nbretry.providers.http.sdk import UNSENDABLE_KEY, SDKProvider
 from nbretry.providers.http.sdk_errors import origin
-from nbretry.providers.local.model import DEFAULT_MODEL
 from nbretry.providers.local.provider import LocalProvider
 from nbretry.providers.models import is_listed
 from nbretry.providers.retry_provider import RetryProvider
-from nbretry.providers.services import PRESETS, how_to_set
+from nbretry.providers.services import PRESETS
 from nbretry.retry.async_bridge import within
-from nbretry.retry.classify import retry_after_of
 from nbretry.retry.contract import NamedProvider, innermost, resolve_model
 from nbretry.retry.deadlines import Deadlines
 from nbretry.retry.policy import RetryPolicy
-from nbretry.session.diagnosis import Diagnosis, KeyState
+from nbretry.session.advice import LONGEST_ANSWER, LONGEST_NAME, Findings, advice_on
+from nbretry.session.diagnosis import Diagnosis
 from nbretry.session.session import Session
 from nbretry.types import ProviderType
 
-__all__ = ["Diagnosis", "add_arguments", "examine", "names_in", "unconfigured"]
+__all__ = ["Diagnosis", "examine", "unconfigured"]
 
 _TIMEOUT = 10.0
 _TIMEOUT_ON_THIS_MACHINE = 60.0
@@ -70,12 +59,7 @@ _TIMEOUT_ON_THIS_MACHINE = 60.0
 _PATIENCE = 1.0
 """Seconds more for a question, which looks after its limit by itself."""
 
-_LONGEST_ANSWER = 256
-"""Tokens. It is closed at its first content; a model that thinks unseen needs some before that."""
-
 _QUESTION = [{"role": "user", "content": "Say OK."}]
-
-_LONGEST_NAME = 80
 
 _PART_OF_A_KEY = re.compile(r"\S*\*{3,}\S*")
 """Services quote the key that they refuse with its middle starred out."""
@@ -127,20 +111,6 @@ def unconfigured(session: Session, examined: Sequence[str]) -> dict[str, str]:
     return {name: _what_it_takes(name) for name in session.names() if name not in left_out}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Let a parser take what the command line and the magic have in common."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="whom to examine; by default all that are configured")
-    parser.add_argument(
-        "--no-ask", dest="ask", action="store_false", help="ask nobody: it may cost a fraction of a cent"
-    )
-    parser.add_argument("--timeout", type=to_seconds, default=None, metavar="S", help="seconds that each provider has")
-
-
-def names_in(words: Sequence[str]) -> list[str] | None:
-    """Names that were typed with spaces or commas between; None where there are none."""
-    return [name for word in words for name in word.split(",") if name] or None
-
-
 def _what_it_takes(name: str) -> str:
     preset = PRESETS.get(name)
     if preset is None or (preset.on_this_machine and preset.kind != "local"):
@@ -148,49 +118,25 @@ def _what_it_takes(name: str) -> str:
     return preset.key_variable or f'pip install "nbretry[{name}]"'
 
 
-@dataclass(slots=True)
 class _Examination:
-    """One provider, and what has been found about it so far."""
+    """One provider that is being examined."""
 
-    session: Session
-    written: str
-    """``name``, or ``name:model``."""
-    provider: ProviderType
-    timeout: float | None
-    key: KeyState | None = None
-    key_variable: str | None = None
-    key_source: str | None = None
-    url: str | None = None
-    reachable: bool | None = None
-    failure: BaseException | None = None
-    """Of looking at the endpoint or for the file."""
-    hopeless: bool = False
-    """Whether asking would fail for the same reason."""
-    is_slow: bool = False
-    """Whether the list of models did not come in time."""
-    model: str = ""
-    models: list[str] | None = None
-    listed: bool | None = None
-    asked: bool = False
-    first_content: float | None = None
-    ask_failure: BaseException | None = None
-    only_thought: bool = False
-    install: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The provider's own, by which it asks and rests, whatever the model."""
-        return split_name(self.written)[0]
-
-    @property
-    def _has_own_model(self) -> bool:
-        """Whether it is named with a model, which counts more than that of ``-m``."""
-        return bool(split_name(self.written)[1])
+    def __init__(self, session: Session, written: str, provider: ProviderType, timeout: float | None) -> None:
+        self.session = session
+        self.provider = provider
+        self.timeout = timeout
+        self.found = Findings(written)
+        self.hopeless = False
+        """Whether asking would fail for the same reason."""
+        self.is_slow = False
+        """Whether the list of models did not come in time."""
+        self.asked = False
+        self.first_content: float | None = None
 
     async def run(self, ask: bool) -> Diagnosis:
         """Find out everything."""
         provider = innermost(self.provider)
-        self.model = resolve_model(self.provider, "")
+        self.found.model = resolve_model(self.provider, "")
         if isinstance(provider, SDKProvider):
             await self._look_at_endpoint(provider)
         elif isinstance(provider, LocalProvider):
@@ -201,13 +147,13 @@ class _Examination:
 
     async def _look_at_endpoint(self, provider: SDKProvider) -> None:
         try:
-            self.url = provider.base_url
+            self.found.url = provider.base_url
         except Exception as error:  # it may be given by a function of the user's own
             self._fail(error, hopeless=True)
         with contextlib.suppress(APITimeoutError):
             await within(self._limit(), provider.look_into_keyring(), "no key")
-        self.key, self.key_variable, self.key_source = probe.key_of(provider, self.url)
-        if self.hopeless or self.key == "not set":
+        self.found.key, self.found.key_variable, self.found.key_source = probe.key_of(provider, self.found.url)
+        if self.hopeless or self.found.key == "not set":
             self.hopeless = True
             return
         if not provider.key_can_be_sent:
@@ -217,42 +163,42 @@ class _Examination:
             await asyncio.to_thread(provider.warm_up)
         except Exception as error:
             if isinstance(error, ProviderError):
-                self.install = f'pip install "nbretry[{provider.package}]"'
+                self.found.install = f'pip install "nbretry[{provider.package}]"'
             self._fail(error, hopeless=True)
             return
         limit = self._limit() / 2
         try:
-            self.models = await within(limit, provider.list_models(limit), "no list of models")
+            self.found.models = await within(limit, provider.list_models(limit), "no list of models")
         except StreamError:
             pass  # what came is no list, so that nothing is known of the model
         except Exception as error:
             self.is_slow = isinstance(error, APITimeoutError)
             if isinstance(error, APIConnectionError):
-                self.reachable = False
+                self.found.reachable = False
             elif status_of(error) is not None:
-                self.reachable = True
-            self._fail(error, hopeless=self.reachable is False and not self.is_slow)
+                self.found.reachable = True
+            self._fail(error, hopeless=self.found.reachable is False and not self.is_slow)
             return
-        self.reachable = True
-        if self.models and not self.model and is_loopback(self.url or ""):
-            self.model = self.models[0]
-        if self.models is not None and self.model:
-            self.listed = is_listed(self.model, self.models)
+        self.found.reachable = True
+        if self.found.models and not self.found.model and is_loopback(self.found.url or ""):
+            self.found.model = self.found.models[0]
+        if self.found.models is not None and self.found.model:
+            self.found.listed = is_listed(self.found.model, self.found.models)
 
     async def _look_for_file(self, provider: LocalProvider) -> None:
-        self.key = "not needed"
-        if self.model.lower().endswith(".gguf"):
-            provider = LocalProvider(self.model)
-        self.model = provider.default_model  # which any other name stands for
+        self.found.key = "not needed"
+        if self.found.model.lower().endswith(".gguf"):
+            provider = LocalProvider(self.found.model)
+        self.found.model = provider.default_model  # which any other name stands for
         try:
-            self.listed = await probe.find_local_model(provider)
+            self.found.listed = await probe.find_local_model(provider)
         except Exception as error:
             if isinstance(error, ProviderError):
-                self.install = 'pip install "nbretry[local]"'
+                self.found.install = 'pip install "nbretry[local]"'
             self._fail(error, hopeless=True)
             return
         # Asking would fetch it, which is more than an examination may do unasked.
-        self.hopeless = not self.listed
+        self.hopeless = not self.found.listed
 
     async def _ask(self) -> None:
         self.asked = True
@@ -261,15 +207,15 @@ class _Examination:
             # The engine looks after the limit; the one here is for a provider that goes on thinking, or does not end.
             await within(limit, self._question(limit), "no content", grace=_PATIENCE)
         except Exception as error:
-            self.ask_failure = error
-        if self.first_content is not None or self.only_thought:
-            self.ask_failure = None
+            self.found.ask_failure = error
+        if self.first_content is not None or self.found.only_thought:
+            self.found.ask_failure = None
             self.session.health.succeeded(self.provider)
-            self.reachable = True if self.url else None
+            self.found.reachable = True if self.found.url else None
 
     async def _question(self, limit: float) -> None:
         asker = RetryProvider(
-            [NamedProvider(self.name, self.provider, Deadlines(first_content=limit))],
+            [NamedProvider(self.found.name, self.provider, Deadlines(first_content=limit))],
             shuffle=False,
             policy=RetryPolicy(),
             max_cost=self.session.limited_budget(),
@@ -279,7 +225,7 @@ class _Examination:
         )
         thought = False
         started = 0.0
-        events = asker.stream_events("", _QUESTION, ignore_stream=True, max_tokens=_LONGEST_ANSWER)
+        events = asker.stream_events("", _QUESTION, ignore_stream=True, max_tokens=LONGEST_ANSWER)
         try:
             async with aclosing(events):
                 async for event in events:
@@ -287,7 +233,7 @@ class _Examination:
                         case AttemptStarted():
                             started = event.at
                         case ResponseIdentified():
-                            self.model = self.model or event.model or ""
+                            self.found.model = self.found.model or event.model or ""
                         case FirstContent():
                             self.first_content = event.at - started
                             return
@@ -296,103 +242,45 @@ class _Examination:
                         case UsageReported():
                             thought = thought or bool(event.usage.completion_tokens)
                         case AttemptFailed():
-                            self.ask_failure = event.exception
+                            self.found.ask_failure = event.exception
                         case AttemptSkipped() if not isinstance(event.exception, RestingError):
-                            self.ask_failure = event.exception
+                            self.found.ask_failure = event.exception
         except NbretryError as error:
-            self.ask_failure = self.ask_failure or error
-        self.only_thought = thought and isinstance(self.ask_failure, EmptyResponseError)
+            self.found.ask_failure = self.found.ask_failure or error
+        self.found.only_thought = thought and isinstance(self.found.ask_failure, EmptyResponseError)
 
     def _fail(self, error: BaseException, *, hopeless: bool) -> None:
-        self.failure, self.hopeless = error, hopeless
+        self.found.failure, self.hopeless = error, hopeless
 
     def _limit(self) -> float:
         if self.timeout is not None:
             return self.timeout
-        here = self.url is None or is_loopback(self.url)
-        return _TIMEOUT_ON_THIS_MACHINE if here and self.key is not None else _TIMEOUT
+        here = self.found.url is None or is_loopback(self.found.url)
+        return _TIMEOUT_ON_THIS_MACHINE if here and self.found.key is not None else _TIMEOUT
 
     def _diagnosis(self) -> Diagnosis:
-        resting_for = self.session.health.of(self.provider, self.name).resting_for
-        can_answer = self.first_content is not None or self.only_thought
+        found = self.found
+        resting_for = self.session.health.of(self.provider, found.name).resting_for
+        can_answer = self.first_content is not None or found.only_thought
         if not self.asked:
-            can_answer = not self.hopeless and self.listed is not False and not _speaks_against(self.failure)
+            can_answer = not self.hopeless and found.listed is not False and not _speaks_against(found.failure)
         return Diagnosis(
-            provider=self.written,
+            provider=found.written,
             can_answer=can_answer,
-            key=self.key,
-            key_variable=self.key_variable,
-            key_source=self.key_source,
-            endpoint=mask(origin(self.url)) if self.url else None,
-            reachable=self.reachable,
-            endpoint_error=_line(self.failure),
-            model=mask(one_line(self.model, _LONGEST_NAME)),
-            listed=self.listed,
+            key=found.key,
+            key_variable=found.key_variable,
+            key_source=found.key_source,
+            endpoint=mask(origin(found.url)) if found.url else None,
+            reachable=found.reachable,
+            endpoint_error=_line(found.failure),
+            model=mask(one_line(found.model, LONGEST_NAME)),
+            listed=found.listed,
             asked=self.asked,
             first_content=self.first_content,
-            ask_error=_line(self.ask_failure),
+            ask_error=_line(found.ask_failure),
             resting_for=resting_for,
-            advice=self._advice(can_answer, resting_for),
+            advice=advice_on(found, can_answer=can_answer, resting_for=resting_for),
         )
-
-    def _advice(self, can_answer: bool, resting_for: float) -> str | None:
-        if self.only_thought:
-            return f"it thought for all of its {_LONGEST_ANSWER} tokens: leave it more when you ask"
-        if can_answer:
-            return f"%nbretry reset {self.name} ends its rest" if resting_for else None
-        if self.key == "not set" and self.key_variable:
-            return how_to_set(self.key_variable, self.key_variable)
-        if self.install:
-            return self.install
-        if self.key is not None and self.url is None and self.listed is False:
-            size = round(DEFAULT_MODEL.download_size / 1e6)
-            return f"fetch its model ({size} MB) with: nbretry pull; the first question does that, too"
-        error = self.ask_failure or self.failure
-        if error is None:
-            return self._advice_on_model()
-        return self._advice_after(error)
-
-    def _advice_after(self, error: BaseException) -> str | None:
-        preset = PRESETS.get(self.name)
-        variable = preset.base_url_variable if preset else None
-        if self.url is None and self.key is not None:
-            return f"set {variable} to the address of the endpoint" if variable else None
-        match error:
-            case CostLimitError():
-                return "the session's budget is spent: raise its limit"
-            case AuthenticationError():
-                return f"put a valid key into {self.key_variable}" if self.key_variable else "give it a valid key"
-            case PermissionDeniedError(status_code=402 | 429):
-                return "its account has no credit left: add some"
-            case PermissionDeniedError():
-                with_option = "" if self._has_own_model else " with -m"
-                return f"use a key that may ask for this model, or name another model{with_option}"
-            case NotFoundError() | BadRequestError():
-                return self._advice_on_model()
-            case RateLimitError():
-                after = retry_after_of(error)
-                return f"ask it again after {after:.0f} s" if after else "ask it again later"
-            case APITimeoutError():
-                return "ask it again later, or give it longer with --timeout"
-            case APIConnectionError() if self.url and is_loopback(self.url):
-                return f"start the server at {mask(origin(self.url))}"
-            case APIConnectionError() if self.url:
-                address = f", and {variable}, where it is set" if variable else ""
-                return f"look at the network and its proxy{address}"
-            case ServerError():
-                return "ask it again later: the fault is its own"
-        return None
-
-    def _advice_on_model(self) -> str:
-        near = self._near() or "MODEL"
-        option = f"-p {self.name}:{near}" if self._has_own_model else f"-m {near}"
-        return f"name a model that it has, as {option}"
-
-    def _near(self) -> str:
-        """The served model whose name is nearest to the one that is asked for."""
-        models = self.models or []
-        near = difflib.get_close_matches(self.model, models, n=1, cutoff=0.3) or models[:1]
-        return mask(one_line(near[0], _LONGEST_NAME)) if near else ""
 
 
 def _speaks_against(failure: BaseException | None) -> bool:

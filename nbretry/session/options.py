@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from nbretry._errors import ConfigError
 from nbretry._utils.names import is_name, name_refused
-from nbretry._utils.text import cut_end
+from nbretry._utils.text import cut_end, nearest
 from nbretry.config.converters import (
     to_context,
     to_dollars,
@@ -23,7 +24,6 @@ from nbretry.config.converters import (
     to_seconds,
     to_temperature,
 )
-from nbretry.errors import ConfigError, nearest
 from nbretry.retry.deadlines import Deadlines
 from nbretry.session.question import Question
 from nbretry.types import Format
@@ -35,8 +35,10 @@ __all__ = [
     "OPTIONS",
     "Asked",
     "Option",
+    "add_arguments",
     "add_options",
     "magic_help",
+    "names_in",
     "parse_magic_line",
     "question_of",
     "quoted",
@@ -382,3 +384,17 @@ def quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
     in_one_line = _LINE_END.sub(lambda found: rf"\u{ord(found[0]):04x}", escaped)
     return f"{quote}{in_one_line}{quote}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let a parser take what the command line and the magic have in common."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="whom to examine; by default all that are configured")
+    parser.add_argument(
+        "--no-ask", dest="ask", action="store_false", help="ask nobody: it may cost a fraction of a cent"
+    )
+    parser.add_argument("--timeout", type=to_seconds, default=None, metavar="S", help="seconds that each provider has")
+
+
+def names_in(words: Sequence[str]) -> list[str] | None:
+    """Names that were typed with spaces or commas between; None where there are none."""
+    return [name for word in words for name in word.split(",") if name] or None

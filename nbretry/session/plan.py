@@ -1,24 +1,71 @@
-"""Finds out who would be asked and what would be sent, without asking and without sending."""
+"""Which providers a question would ask and what it would send: for ``%nbretry providers`` and ``--dry-run``.
+
+Nothing is sent.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from nbretry._utils.names import split_name
-from nbretry.prices import estimate_prompt_tokens
+from nbretry.prices import Price, estimate_prompt_tokens
 from nbretry.prompts.messages import build_messages
 from nbretry.providers import probe
 from nbretry.providers.http.sdk import SDKProvider
+from nbretry.providers.keys import KeyState
 from nbretry.providers.local.provider import LocalProvider
 from nbretry.retry.contract import innermost, provider_name, resolve_model
-from nbretry.session.diagnosis import KeyState
+from nbretry.retry.health import ProviderHealth
 from nbretry.session.question import Question
-from nbretry.session.roster import Plan, RosterEntry
 from nbretry.session.session import Session
-from nbretry.types import ProviderType
+from nbretry.types import Messages, ProviderType, Usage
 
-__all__ = ["plan", "roster"]
+__all__ = ["Plan", "RosterEntry", "plan", "roster"]
+
+
+@dataclass(frozen=True, slots=True)
+class RosterEntry:
+    """One provider that may be asked.
+
+    Attributes:
+        provider: its name.
+        model: what would be asked; empty where the provider decides.
+        key: whether its key is there; None where that is not known.
+        key_variable: environment variable of its key; None where there is none.
+        key_source: where the key is, as for `nbretry.providers.keys.FoundKey`; None where that is not known.
+        health: how it has done so far.
+        price: US dollars; None where it is not known.
+    """
+
+    provider: str
+    model: str
+    key: KeyState | None
+    key_variable: str | None
+    key_source: str | None
+    health: ProviderHealth
+    price: Price | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a question would send, to whom.
+
+    Attributes:
+        messages: the conversation as it would be sent.
+        providers: in the order of asking.
+        prompt_tokens: an estimate.
+        options: what would go along, as ``temperature``.
+    """
+
+    messages: Messages
+    providers: list[RosterEntry]
+    prompt_tokens: int
+    options: dict[str, object]
+
+    def prompt_cost(self, entry: RosterEntry) -> float | None:
+        """US dollars for the prompt alone; None where the price is not known."""
+        return None if entry.price is None else entry.price.cost(Usage(self.prompt_tokens, 0))
 
 
 def roster(session: Session, providers: Sequence[ProviderType | str], model: str = "") -> list[RosterEntry]:

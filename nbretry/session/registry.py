@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
+from nbretry._errors import ConfigError
 from nbretry._utils.names import is_name, name_refused, split_name
-from nbretry.config.schema import ProviderTable
+from nbretry._utils.text import nearest
 from nbretry.config.settings import Settings
-from nbretry.errors import ConfigError, nearest
 from nbretry.providers.factory import provider_from_preset, provider_from_table
 from nbretry.providers.keys import find_key
-from nbretry.providers.services import PRESETS
+from nbretry.providers.services import PRESETS, ProviderTable
 from nbretry.retry.contract import NamedProvider, problem_with, provider_name, resolve_model
 from nbretry.retry.deadlines import Deadlines
 from nbretry.types import ProviderType

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nbretry.errors import AnswerFormatError, ConfigError, nearest
+from nbretry._errors import ConfigError
+from nbretry._utils.text import nearest
+from nbretry.answer import AnswerFormatError
 from nbretry.session.question import Question
 from nbretry.types import Format
 

@@ -1,18 +1,18 @@
-"""Follows a run to its end: each event is folded and painted, and the answer is kept however it ended."""
+"""Drive runs to their ends: apply each event to the answer, paint it, and keep the answer however the run ended."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import partial
 
 from nbretry._utils.clock import SYSTEM_CLOCK
-from nbretry.answer import Answer
-from nbretry.errors import RetryProviderError, failure_text
+from nbretry.answer import Answer, RetryProviderError, failure_text
 from nbretry.events import Event, RunCancelled
 from nbretry.retry.async_bridge import cancellation
 
-__all__ = ["Paint", "PaintColumn", "drive", "first_answered", "nobody_answered"]
+__all__ = ["Paint", "PaintColumn", "both", "drive", "drive_all", "first_answered", "nobody_answered"]
 
 Paint = Callable[[Event, Answer], None]
 """A renderer: it is handed each event with the answer after it."""
@@ -55,6 +55,57 @@ async def drive(events: AsyncGenerator[Event, None], paint: Paint, keep: Callabl
     finally:
         keep(answer)
     return answer
+
+
+async def drive_all(
+    runs: Sequence[AsyncGenerator[Event, None]],
+    paint: Callable[[int], Paint],
+    keep: Callable[[list[Answer]], None],
+) -> list[Answer]:
+    """Drive several runs at once. One that fails does not stop the others; one that raises anything else does.
+
+    Args:
+        runs: the events of each.
+        paint: takes the place of a run in this order, from 0, and returns its renderer.
+        keep: is handed the answers at the end, however they ended.
+
+    Returns:
+        The answers in the order of the runs.
+
+    Raises:
+        asyncio.CancelledError: it was stopped, and so was each run that had not ended.
+        Exception: what a run raised, except `RetryProviderError`.
+    """
+    answers = [Answer()] * len(runs)
+
+    async def follow(place: int) -> None:
+        with suppress(RetryProviderError):  # its answer says so, and the others go on
+            await drive(runs[place], paint(place), partial(answers.__setitem__, place))
+
+    tasks = [asyncio.create_task(follow(place)) for place in range(len(runs))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        broken = next((task for task in tasks if task.done() and not task.cancelled() and task.exception()), None)
+    finally:
+        for task in tasks:
+            task.cancel()
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            keep(answers)
+    if broken is not None:
+        broken.result()
+    return answers
+
+
+def both(first: Paint, second: Paint) -> Paint:
+    """One renderer that hands each event to two."""
+
+    def paint(event: Event, answer: Answer) -> None:
+        first(event, answer)
+        second(event, answer)
+
+    return paint
 
 
 def first_answered(answers: Sequence[Answer]) -> Answer:

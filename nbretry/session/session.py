@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,9 @@ from typing import Any
 
 from nbretry._utils.clock import SYSTEM_CLOCK, Clock
 from nbretry._utils.names import split_name
-from nbretry.answer import Answer
+from nbretry.answer import Answer, RetryNoProviderError
 from nbretry.config.schema import SETTINGS, Setting
 from nbretry.config.settings import IN_SESSION, Settings
-from nbretry.errors import RetryNoProviderError, RetryProviderError
 from nbretry.events import Event
 from nbretry.prices import PriceTable
 from nbretry.prompts.conversations import Conversations
@@ -30,7 +29,7 @@ from nbretry.retry.policy import RetryPolicy
 from nbretry.session.question import Question
 from nbretry.session.registry import ENTRY_POINT_GROUP, ProviderNames
 from nbretry.session.runlog import RunLog
-from nbretry.session.runs import Paint, PaintColumn, drive, nobody_answered
+from nbretry.session.runs import Paint, PaintColumn, both, drive, drive_all, nobody_answered
 from nbretry.types import Messages, ProviderType
 
 __all__ = ["ENTRY_POINT_GROUP", "Question", "Session", "default_session", "register"]
@@ -307,27 +306,13 @@ class Session:
         if not providers:
             raise RetryNoProviderError("there is nobody to ask: name the providers that are to be compared")
         runs = [self.events(replace(question, providers=[provider])) for provider in providers]
-        answers = [Answer()] * len(runs)
 
-        async def follow(place: int) -> None:
-            with suppress(RetryProviderError):  # its answer says so, and the others go on
-                await drive(runs[place], self._logged(partial(paint, place)), partial(answers.__setitem__, place))
+        def keep_all(answers: list[Answer]) -> None:
+            self.answers.extend(answers)
+            if keep is not None:
+                keep(answers)
 
-        tasks = [asyncio.create_task(follow(place)) for place in range(len(runs))]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            broken = next((task for task in tasks if task.done() and not task.cancelled() and task.exception()), None)
-        finally:
-            for task in tasks:
-                task.cancel()
-            try:
-                await asyncio.gather(*tasks, return_exceptions=True)
-            finally:
-                self.answers.extend(answers)
-                if keep is not None:
-                    keep(answers)
-        if broken is not None:
-            broken.result()
+        answers = await drive_all(runs, lambda place: self._logged(partial(paint, place)), keep_all)
         if not any(answer.state == "completed" for answer in answers):
             names = [one if isinstance(one, str) else provider_name(one) for one in providers]
             raise nobody_answered(names, answers)
@@ -358,16 +343,7 @@ class Session:
             log.close()
 
     def _logged(self, paint: Paint) -> Paint:
-        log = self._log
-        if log is None:
-            return paint
-        write = log.run()
-
-        def paint_and_write(event: Event, answer: Answer) -> None:
-            write(event, answer)
-            paint(event, answer)
-
-        return paint_and_write
+        return paint if self._log is None else both(self._log.run(), paint)
 
     def limited_budget(self) -> Budget:
         """`budget`, with the limit that counts now.

@@ -15,7 +15,7 @@ import pytest
 
 import nbretry
 from nbretry.answer import fold
-from nbretry.renderers.jsonlines import read_events
+from nbretry.session.runlog import read_events
 
 ROOT = Path(nbretry.__file__).parents[1]
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")

@@ -12,11 +12,11 @@ import pytest
 from heard import Ask
 
 from nbretry import RetryProvider, RetryProviderError
-from nbretry.errors import BadRequestError, ImageInputError, NotFoundError, ProviderError, ServerError, status_error
+from nbretry.errors import BadRequestError, ImageInputError, NotFoundError, ProviderError, ServerError
 from nbretry.prices import estimate_prompt_tokens
 from nbretry.prompts.template import fill
 from nbretry.providers import AnthropicProvider, BaseProvider, LocalProvider
-from nbretry.retry.classify import FailureKind, classify
+from nbretry.retry.classify import FailureKind, classify, status_error
 from nbretry.retry.running_attempt import Request
 from nbretry.testing import FaultServer
 from nbretry.types import Messages

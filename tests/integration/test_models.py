@@ -17,6 +17,7 @@ import pytest
 from fault_server import FaultServer
 from heard import Ask
 
+from nbretry._errors import describe
 from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -27,7 +28,6 @@ from nbretry.errors import (
     RateLimitError,
     ServerError,
     StreamError,
-    describe,
 )
 from nbretry.providers import (
     AnthropicProvider,

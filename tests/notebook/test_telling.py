@@ -9,7 +9,7 @@ import pytest
 from kernel import Kernel, Ran
 from page import Page
 
-from nbretry.renderers.jsonlines import read_runs
+from nbretry.session.runlog import read_runs
 
 
 def harmless(html: str) -> Page:

@@ -22,8 +22,7 @@ from nbretry.errors import (
 from nbretry.providers import RetryProvider, ScriptedProvider
 from nbretry.retry.deadlines import Deadlines
 from nbretry.retry.health import Cooldown
-from nbretry.retry.hedged import check_hedge_after
-from nbretry.retry.policy import RetryPolicy
+from nbretry.retry.policy import RetryPolicy, check_hedge_after
 
 DOWN = ServerError("down", status_code=503)
 

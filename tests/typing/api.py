@@ -24,7 +24,7 @@ from nbretry import (
     RetryProviderError,
 )
 from nbretry.answer import fold
-from nbretry.attempts import AttemptState
+from nbretry.attempts import AttemptState, RunState
 from nbretry.errors import (
     AnswerFormatError,
     APIStatusError,
@@ -57,7 +57,6 @@ from nbretry.events import (
     from_json,
     to_json,
 )
-from nbretry.facts import RunState
 from nbretry.prices import Price, estimate_tokens
 from nbretry.providers import (
     AnthropicProvider,
@@ -68,10 +67,10 @@ from nbretry.providers import (
     list_models,
     raise_exceptions,
 )
-from nbretry.renderers.jsonlines import read_runs
 from nbretry.retry.health import HealthState, ProviderHealth
 from nbretry.retry.policy import Decision, OnBreak
 from nbretry.session.question import Question
+from nbretry.session.runlog import read_runs
 from nbretry.session.session import Session
 from nbretry.testing import FaultServer, ReceivedRequest, simulate
 from nbretry.types import AsyncResult, CreateResult, FinishReason, Message, Messages, ProviderType, Reasoning, Usage

@@ -28,7 +28,7 @@ NEED_EXAMPLE = {
         f"nbretry.RetryProvider.{name}"
         for name in ("answer", "create_async_generator", "create_completion", "health", "stream_events")
     ),
-    *(f"nbretry.session.session.Session.{name}" for name in ("compare", "register", "retry_provider", "setting")),
+    *(f"nbretry.session.Session.{name}" for name in ("compare", "register", "retry_provider", "setting")),
     "nbretry.Deadlines.or_else",
     "nbretry.PriceTable.set",
     "nbretry.providers.ScriptedProvider.words",

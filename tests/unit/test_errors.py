@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from nbretry import errors
+from nbretry._errors import describe, type_name
+from nbretry.answer import failure_text
 from nbretry.errors import (
     APIConnectionError,
     APIStatusError,
@@ -31,11 +33,8 @@ from nbretry.errors import (
     ServerError,
     StreamError,
     StreamInterruptedError,
-    describe,
-    failure_text,
-    status_error,
-    type_name,
 )
+from nbretry.retry.classify import status_error
 
 CLASSES = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
 

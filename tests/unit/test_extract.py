@@ -13,8 +13,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nbretry._extract import Block, code_of, fenced_blocks, json_of
+from nbretry._extract import Block, NoJSONError, code_of, fenced_blocks, json_of
+from nbretry.answer import Answer
 from nbretry.errors import AnswerFormatError
+from nbretry.events import TextDelta
 
 # --- code -------------------------------------------------------------------------------------------------------------
 
@@ -149,7 +151,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
 def test_no_json(answer: str, message: str) -> None:
     """What is no JSON is a `ValueError` of one line, with the place in the answer; no part of it is taken instead."""
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
-        json_of(answer)
+        Answer().apply(TextDelta(1, answer)).json()
     assert type(caught.value) is AnswerFormatError
     assert "\n" not in str(caught.value)
 
@@ -187,7 +189,7 @@ def test_a_part_is_never_taken_for_the_whole(value: Any, data: st.DataObject) ->
     written = json.dumps(value)
     cut = written[: data.draw(st.integers(1, len(written) - 1))]
     for answer in (cut, f"So: {cut}", f"```json\n{cut}", f"```json\n{cut}\n```"):
-        with pytest.raises(AnswerFormatError):
+        with pytest.raises(NoJSONError):
             json_of(answer)
 
 
@@ -197,7 +199,7 @@ def test_any_answer_has_json_or_a_line_why_not(text: str) -> None:
     message = "none"
     try:
         json_of(text)
-    except AnswerFormatError as error:
+    except NoJSONError as error:
         message = str(error)
     assert len(message.splitlines()) == 1
 
@@ -210,7 +212,7 @@ def test_long_answers_take_no_long_time(piece: str) -> None:
     text = piece * (200_000 // len(piece))
     begun = time.perf_counter()
     code_of(text)
-    with contextlib.suppress(AnswerFormatError):
+    with contextlib.suppress(NoJSONError):
         json_of(text)
     assert time.perf_counter() - begun < 20
 
@@ -222,11 +224,11 @@ def test_thoughts_do_not_count() -> None:
     assert json_of(f'{thought}{{"a": 2}}') == {"a": 2}
     assert code_of(f"{thought}```python\nright\n```") == "right"
     assert code_of(f"{thought}    x = 1\n") == "    x = 1"
-    with pytest.raises(AnswerFormatError, match=r"\(line 8, column 9\)"):
+    with pytest.raises(NoJSONError, match=r"\(line 8, column 9\)"):
         json_of(f'{thought}{{"a": 1,}}')
     for answer in (thought, thought.partition("</think>")[0]):
         assert code_of(answer) == ""
-        with pytest.raises(AnswerFormatError):
+        with pytest.raises(NoJSONError):
             json_of(answer)
     assert code_of("x = '<think>a</think>'") == "x = '<think>a</think>'"
     assert json_of('{"a": "<think>b</think>"}') == {"a": "<think>b</think>"}

@@ -14,7 +14,7 @@ from nbretry._utils.redaction import MaskedStream, mask, mask_exception, remembe
 from nbretry.answer import fold
 from nbretry.events import AttemptStarted, AttemptSucceeded, FirstContent, RunCompleted, RunStarted, TextDelta
 from nbretry.renderers.console import ConsoleRenderer
-from nbretry.renderers.jsonlines import JsonLinesRenderer, read_events
+from nbretry.session.runlog import JsonLinesRenderer, read_events
 
 SECRET = "correct-horse-battery-9"
 SHAPED = "sk-" + "0a1b2c3d4e5f6g7h8i9j"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbretry._errors import describe
 from nbretry._utils import redaction
 from nbretry._utils.redaction import MASK, mask, remember_secret
 from nbretry.answer import Answer
@@ -23,7 +24,6 @@ from nbretry.errors import (
     RecordedError,
     RetryNoProviderError,
     RetryProviderError,
-    describe,
 )
 from nbretry.events import AttemptFailed, RunFailed, TextDelta, to_json
 from nbretry.providers import RetryProvider

@@ -28,9 +28,9 @@ from nbretry.events import (
     UsageReported,
 )
 from nbretry.renderers.console import ConsoleRenderer
-from nbretry.renderers.jsonlines import JsonLinesRenderer, read_events
 from nbretry.renderers.report import attempt_line, report_html, report_text, seconds, status_line, summary
 from nbretry.renderers.tables import table_html
+from nbretry.session.runlog import JsonLinesRenderer, read_events
 from nbretry.types import Usage
 
 HOSTILE = "<script>alert('x')</script>&\"'"

@@ -14,8 +14,9 @@ import pytest
 from providers import VirtualClock
 
 import nbretry
+from nbretry._utils.text import nearest
 from nbretry.answer import Answer
-from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError, nearest
+from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError
 from nbretry.events import Event, RunCancelled, RunCompleted, RunStarted
 from nbretry.providers import BaseProvider, OpenAIProvider, RetryProvider, ScriptedProvider
 from nbretry.providers.services import PRESETS
@@ -471,7 +472,8 @@ def test_broken_provider_of_another_package(tmp_path: Path, target: str) -> None
     """Where another package's provider cannot be loaded, the error is one line that names it, and others still work."""
     offer(tmp_path, broken=target, theirs="their_package:Theirs")
     program = """
-from nbretry.errors import ConfigError, nearest
+from nbretry.errors import ConfigError
+from nbretry._utils.text import nearest
 from nbretry.session.session import Session
 session = Session()
 try:

@@ -8,10 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nbretry._extract import code_of, json_of
 from nbretry._utils.redaction import mask
-from nbretry.answer import Answer
-from nbretry.errors import AnswerFormatError
+from nbretry.answer import Answer, AnswerFormatError
 from nbretry.prompts.messages import build_messages
 from nbretry.renderers.tables import line_html
 from nbretry.session.question import Question
@@ -54,7 +52,7 @@ async def ask_in_format(
         return await _ask_for_json(prepared, ask_once, tell)
     answer = await ask_once(prepared.question)
     if prepared.asked.format == "code":
-        code = mask(code_of(answer.text))
+        code = mask(answer.code)
         if code.strip():
             shell.set_next_input(code)
         else:
@@ -83,7 +81,7 @@ async def _ask_for_json(
 
 def _value_of(answer: Answer, schema: Schema | None) -> Any:
     try:
-        value = json_of(answer.text)
+        value = answer.json()
     except AnswerFormatError as error:
         cut_off = "; it ended at its token limit" if answer.finish_reason == "length" else ""
         raise AnswerFormatError(f"{error}{cut_off}") from None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry.errors import ConfigError
+from nbretry._errors import ConfigError
 from nbretry.notebook.output.single_output import Output
-from nbretry.retry.budget import dollars
+from nbretry.prices import dollars
 from nbretry.session.session import default_session
 
 if TYPE_CHECKING:

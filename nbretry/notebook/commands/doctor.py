@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nbretry.notebook.commands.word_parser import WordParser
 from nbretry.notebook.kernel import awaited_cells
-from nbretry.notebook.output.single_output import Output, WordParser
+from nbretry.notebook.output.single_output import Output
 from nbretry.renderers.doctor import doctor_html, doctor_text
-from nbretry.session.doctor import add_arguments, examine, names_in, unconfigured
+from nbretry.session.doctor import examine, unconfigured
+from nbretry.session.options import add_arguments, names_in
 from nbretry.session.session import default_session
 
 if TYPE_CHECKING:

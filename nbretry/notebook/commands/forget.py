@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry.errors import ConfigError
-from nbretry.notebook.output.single_output import Output, WordParser
-from nbretry.session.doctor import names_in
-from nbretry.session.options import DEFAULT_CONVERSATION
+from nbretry._errors import ConfigError
+from nbretry.notebook.commands.word_parser import WordParser
+from nbretry.notebook.output.single_output import Output
+from nbretry.session.options import DEFAULT_CONVERSATION, names_in
 from nbretry.session.session import default_session
 
 if TYPE_CHECKING:

@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nbretry._errors import ConfigError
 from nbretry._utils.redaction import remember_secret
-from nbretry.errors import ConfigError, nearest
+from nbretry._utils.text import nearest
+from nbretry.notebook.commands.word_parser import WordParser
 from nbretry.notebook.kernel.awaited_cells import Stopped
-from nbretry.notebook.output.single_output import Output, WordParser
+from nbretry.notebook.output.single_output import Output
 from nbretry.providers.keys import ENTERED, KEYRING, enter_key, find_key, forget_key, save_key
 from nbretry.providers.probe import key_variable_of
 from nbretry.session.session import default_session

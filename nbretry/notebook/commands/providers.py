@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nbretry.notebook.output.single_output import Output
 from nbretry.renderers.roster import roster_html, roster_text
-from nbretry.session.doctor import names_in
+from nbretry.session.options import names_in
 from nbretry.session.plan import roster
 from nbretry.session.session import default_session
 

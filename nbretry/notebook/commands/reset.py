@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nbretry._utils.names import split_name
 from nbretry.notebook.output.single_output import Output
-from nbretry.session.doctor import names_in
+from nbretry.session.options import names_in
 from nbretry.session.session import default_session
 
 if TYPE_CHECKING:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from IPython.core.magic import no_var_expand
@@ -58,7 +57,7 @@ def split_words(line: str) -> list[str]:
     try:
         return list(lexer)
     except ValueError:
-        from nbretry.errors import ConfigError
+        from nbretry._errors import ConfigError
 
         raise ConfigError(f"a quote is not closed in: {line.strip()}") from None
 
@@ -91,11 +90,44 @@ class _CommandMagic:
             Output(self._shell).show(_help_html(), _help())
         elif name in SUBCOMMANDS:
             words: Sequence[str] = [rest] if name == "fix" else split_words(rest)
-            importlib.import_module(f"nbretry.notebook.commands.{name}").run(self._shell, words)
+            _function_of(name)(self._shell, words)
         else:
-            from nbretry.errors import ConfigError, nearest
+            from nbretry._errors import ConfigError
+            from nbretry._utils.text import nearest
 
             raise ConfigError(f"%{_NAME} knows no {name!r}{nearest(name, list(SUBCOMMANDS))}")
+
+
+def _function_of(name: str) -> Callable[[InteractiveShell, Sequence[str]], None]:
+    """The function of a subcommand; only its module is imported, as all of them take a while."""
+    match name:
+        case "providers":
+            from nbretry.notebook.commands.providers import run
+        case "config":
+            from nbretry.notebook.commands.config import run
+        case "key":
+            from nbretry.notebook.commands.key import run
+        case "last":
+            from nbretry.notebook.commands.last import run
+        case "cost":
+            from nbretry.notebook.commands.cost import run
+        case "history":
+            from nbretry.notebook.commands.history import run
+        case "forget":
+            from nbretry.notebook.commands.forget import run
+        case "reset":
+            from nbretry.notebook.commands.reset import run
+        case "doctor":
+            from nbretry.notebook.commands.doctor import run
+        case "panel":
+            from nbretry.notebook.commands.panel import run
+        case "fix":
+            from nbretry.notebook.commands.fix import run
+        case "log":
+            from nbretry.notebook.commands.log import run
+        case _:
+            raise LookupError(f"no function for %{_NAME} {name}")
+    return run
 
 
 def _help() -> str:

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import uuid
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from nbretry.errors import ConfigError
 from nbretry.notebook.output.repainted import is_captured
 from nbretry.renderers.tables import line_html
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Output", "WordParser"]
-
-
-class WordParser(argparse.ArgumentParser):
-    """Reads the words of a subcommand.
-
-    Raises:
-        ConfigError: the words are wrong.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(add_help=False, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message.removeprefix("argument "))
+__all__ = ["Output"]
 
 
 class Output:

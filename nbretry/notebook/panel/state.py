@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
+from nbretry._errors import ConfigError, describe
 from nbretry.answer import Answer
 from nbretry.config.settings import IN_SESSION
-from nbretry.errors import ConfigError, describe
 from nbretry.prompts.conversations import Conversation
 from nbretry.prompts.turn import Turn
 from nbretry.renderers.roster import availability, price_text
@@ -17,9 +17,8 @@ from nbretry.retry.contract import resolve_model
 from nbretry.retry.deadlines import Deadlines
 from nbretry.session.ask_cell import cell_of
 from nbretry.session.options import DEFAULT_CONVERSATION, Asked
-from nbretry.session.plan import roster
+from nbretry.session.plan import RosterEntry, roster
 from nbretry.session.question import Question
-from nbretry.session.roster import RosterEntry
 from nbretry.session.session import Session
 
 __all__ = ["PanelState", "Phase", "ProviderChoice", "Standing", "standing_of"]

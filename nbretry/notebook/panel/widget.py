@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
+from nbretry._errors import ConfigError, NbretryError, describe, message_of
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import cut_middle
 from nbretry.answer import Answer
-from nbretry.errors import ConfigError, NbretryError, describe, message_of
 from nbretry.notebook.asking.ask import ask_prepared
 from nbretry.notebook.asking.background import BackgroundAnswer, noting
 from nbretry.notebook.asking.prepare import prepare
@@ -47,7 +47,7 @@ from nbretry.notebook.panel.settings_view import SettingsView
 from nbretry.notebook.panel.state import PanelState
 from nbretry.notebook.panel.static_picture import StaticPicture
 from nbretry.notebook.panel.style import STYLE
-from nbretry.session.doctor import names_in
+from nbretry.session.options import names_in
 from nbretry.session.runs import Paint
 from nbretry.session.session import default_session
 

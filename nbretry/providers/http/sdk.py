@@ -16,15 +16,15 @@ import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from nbretry._errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry._utils.redaction import mask, remember_secret
-from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry.providers.http.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
 from nbretry.providers.http.reader import AnswerReader
+from nbretry.providers.http.request import Ask, Endpoint, _backstop
 from nbretry.providers.http.sdk_errors import Asked, is_transport_error, translate
 from nbretry.providers.keys import find_key
 from nbretry.providers.models import read_models
@@ -34,13 +34,11 @@ from nbretry.retry.contract import BaseProvider, resolve_model
 from nbretry.retry.deadlines import Deadlines
 from nbretry.types import Messages
 
-__all__ = ["UNSENDABLE_KEY", "Ask", "Endpoint", "SDKProvider"]
+__all__ = ["UNSENDABLE_KEY", "SDKProvider"]
 
 _DRAIN_TIMEOUT = 0.1
 """Seconds to wait for the end of a response whose answer is complete, so that its connection can be used again."""
 
-_GRACE = 0.5
-"""Seconds after a deadline at which a read ends by itself: whoever asks has given up by then, and told why."""
 
 UNSENDABLE_KEY = "the key has a line break or a letter in it that no key has"
 """What is told of a key that no request's header can hold."""
@@ -49,41 +47,6 @@ _NOT_FOR_THE_ENDPOINT = frozenset(
     ("conversation", "conversation_id", "ignore_stream", "ignored", "provider", "proxy", "return_conversation")
 )
 """Options of gpt4free's clients that speak to the provider's class and are no parameters of a request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where to send a request, and with which key."""
-
-    url: str
-    api_key: str = field(repr=False)
-
-
-@dataclass(slots=True)
-class Ask:
-    """One request, as it is going to be sent.
-
-    Attributes:
-        endpoint: where to.
-        model: name of the model.
-        messages: the conversation.
-        stream: whether the answer is wanted in pieces.
-        parameters: everything else that goes into the request's body.
-        extra: the SDK's own options for one request: ``extra_headers`` and ``extra_query``.
-        timeout: seconds without anything new that are allowed.
-        deadlines: of the attempt that this request is, where whoever asks has some.
-        sent: the parameters that were sent last.
-    """
-
-    endpoint: Endpoint
-    model: str
-    messages: Messages
-    stream: bool
-    parameters: dict[str, Any]
-    extra: dict[str, Any]
-    timeout: float
-    deadlines: Deadlines = Deadlines()  # noqa: RUF009 (frozen)
-    sent: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SDKProvider(BaseProvider):
@@ -436,14 +399,6 @@ class SDKProvider(BaseProvider):
     def _adapt(self, ask: Ask, error: ProviderError) -> bool:
         """Change a request that was refused so that this endpoint takes it; False where there is nothing to change."""
         return False
-
-
-def _backstop(deadlines: Deadlines, timeout: float) -> float:
-    """Seconds without anything new after which a read ends, so that none is left that nobody waits for any more."""
-    gaps = (deadlines.first_content, deadlines.idle)
-    # One number stands for both gaps, so where there is no limit for one of them, the usual timeout counts.
-    longest = max(timeout if gap is None else gap + _GRACE for gap in gaps)
-    return longest if deadlines.total is None else min(longest, deadlines.total + _GRACE)
 
 
 def _first_of(models: Any) -> str:

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from nbretry._utils.text import one_line
-from nbretry.errors import (
+from nbretry._errors import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
@@ -28,9 +27,9 @@ from nbretry.errors import (
     ProviderError,
     StreamError,
     StreamInterruptedError,
-    status_error,
 )
-from nbretry.retry.classify import retry_after_of
+from nbretry._utils.text import one_line
+from nbretry.retry.classify import retry_after_of, status_error
 
 __all__ = ["Asked", "error_in_stream", "is_mapped", "is_transport_error", "origin", "translate"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nbretry.errors import (
+from nbretry._errors import (
     APIConnectionError,
     APITimeoutError,
     ConfigError,

@@ -1,0 +1,151 @@
+"""What to do about a provider that cannot answer, told from what its examination found."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from nbretry._errors import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    CostLimitError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+)
+from nbretry._utils.names import split_name
+from nbretry._utils.redaction import mask
+from nbretry._utils.text import one_line
+from nbretry.providers.http.clients import is_loopback
+from nbretry.providers.http.sdk_errors import origin
+from nbretry.providers.keys import KeyState
+from nbretry.providers.local.model import DEFAULT_MODEL
+from nbretry.providers.services import PRESETS, how_to_set
+from nbretry.retry.classify import retry_after_of
+
+__all__ = ["LONGEST_ANSWER", "LONGEST_NAME", "Findings", "advice_on"]
+
+LONGEST_ANSWER = 256
+"""Tokens of the answer to the doctor's question, which is closed at its first content. A model that reasons first needs
+some for that."""
+
+LONGEST_NAME = 80
+"""Characters of a model's name that are shown."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What an examination has found out about one provider so far.
+
+    Attributes:
+        written: ``name``, or ``name:model``.
+        key: whether its key is there; None where that is not known.
+        key_variable: environment variable of its key.
+        key_source: where the key is.
+        url: address of the endpoint.
+        reachable: whether the endpoint answered anything at all.
+        failure: what looking at the endpoint, or for the model's file, failed with.
+        model: what is asked; empty where that is not known.
+        models: what the endpoint lists.
+        listed: whether the model is among them, or its file on this machine.
+        ask_failure: what asking failed with.
+        only_thought: whether it sent reasoning and no content.
+        install: the command that installs what is missing.
+    """
+
+    written: str
+    key: KeyState | None = None
+    key_variable: str | None = None
+    key_source: str | None = None
+    url: str | None = None
+    reachable: bool | None = None
+    failure: BaseException | None = None
+    model: str = ""
+    models: list[str] | None = None
+    listed: bool | None = None
+    ask_failure: BaseException | None = None
+    only_thought: bool = False
+    install: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The provider's own name, by which it is asked and rests, whatever the model."""
+        return split_name(self.written)[0]
+
+    @property
+    def has_own_model(self) -> bool:
+        """Whether it is named with a model, which counts more than that of ``-m``."""
+        return bool(split_name(self.written)[1])
+
+
+def advice_on(found: Findings, *, can_answer: bool, resting_for: float) -> str | None:
+    """What to do about a provider, in one line; None where there is nothing to do or nothing is known that helps.
+
+    Args:
+        found: what the examination has found.
+        can_answer: whether the provider can answer.
+        resting_for: seconds that it still rests after failures.
+    """
+    if found.only_thought:
+        return f"it thought for all of its {LONGEST_ANSWER} tokens: leave it more when you ask"
+    if can_answer:
+        return f"%nbretry reset {found.name} ends its rest" if resting_for else None
+    if found.key == "not set" and found.key_variable:
+        return how_to_set(found.key_variable, found.key_variable)
+    if found.install:
+        return found.install
+    if found.key is not None and found.url is None and found.listed is False:
+        size = round(DEFAULT_MODEL.download_size / 1e6)
+        return f"fetch its model ({size} MB) with: nbretry pull; the first question does that, too"
+    error = found.ask_failure or found.failure
+    if error is None:
+        return _advice_on_model(found)
+    return _advice_after(found, error)
+
+
+def _advice_after(found: Findings, error: BaseException) -> str | None:
+    preset = PRESETS.get(found.name)
+    variable = preset.base_url_variable if preset else None
+    if found.url is None and found.key is not None:
+        return f"set {variable} to the address of the endpoint" if variable else None
+    match error:
+        case CostLimitError():
+            return "the session's budget is spent: raise its limit"
+        case AuthenticationError():
+            return f"put a valid key into {found.key_variable}" if found.key_variable else "give it a valid key"
+        case PermissionDeniedError(status_code=402 | 429):
+            return "its account has no credit left: add some"
+        case PermissionDeniedError():
+            with_option = "" if found.has_own_model else " with -m"
+            return f"use a key that may ask for this model, or name another model{with_option}"
+        case NotFoundError() | BadRequestError():
+            return _advice_on_model(found)
+        case RateLimitError():
+            after = retry_after_of(error)
+            return f"ask it again after {after:.0f} s" if after else "ask it again later"
+        case APITimeoutError():
+            return "ask it again later, or give it longer with --timeout"
+        case APIConnectionError() if found.url and is_loopback(found.url):
+            return f"start the server at {mask(origin(found.url))}"
+        case APIConnectionError() if found.url:
+            address = f", and {variable}, where it is set" if variable else ""
+            return f"look at the network and its proxy{address}"
+        case ServerError():
+            return "ask it again later: the fault is its own"
+    return None
+
+
+def _advice_on_model(found: Findings) -> str:
+    near = _nearest_model(found) or "MODEL"
+    option = f"-p {found.name}:{near}" if found.has_own_model else f"-m {near}"
+    return f"name a model that it has, as {option}"
+
+
+def _nearest_model(found: Findings) -> str:
+    """The served model whose name is nearest to the one that is asked for."""
+    models = found.models or []
+    near = difflib.get_close_matches(found.model, models, n=1, cutoff=0.3) or models[:1]
+    return mask(one_line(near[0], LONGEST_NAME)) if near else ""
