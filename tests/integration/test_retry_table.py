@@ -18,7 +18,7 @@ import requests
 from fault_answers import WORDS
 from fault_server import FaultServer
 from heard import QUESTION
-from providers import VirtualClock
+from played import VirtualClock
 
 from nbretry import RetryPolicy, RetryProvider, RetryProviderError
 from nbretry.providers import AnthropicProvider, OpenAIProvider

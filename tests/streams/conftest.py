@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from providers import Heard, Listen, listen_async, listen_sync
+from played import Heard, Listen, listen_async, listen_sync
 
 
 @pytest.fixture(params=["sync", "async"])
