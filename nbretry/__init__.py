@@ -1,4 +1,4 @@
-"""Ask language models from notebook cells, with retry and fallback over providers.
+"""Ask language models from notebook cells, with retry and fallback across providers.
 
 Importing this package loads neither IPython nor an SDK: each name below is loaded when it is first used.
 """

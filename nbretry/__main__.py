@@ -1,4 +1,4 @@
-"""``python -m nbretry`` is the command ``nbretry``."""
+"""Entry point of ``python -m nbretry``, which runs the command ``nbretry``."""
 
 import sys
 

@@ -1,17 +1,14 @@
-"""The errors of one provider and of a setting, and what can be told of any exception.
+"""Exceptions for provider failures and invalid settings, and helpers that read details from any exception.
 
-Users import them from `nbretry.errors`, which shows the whole tree.
+Import the exceptions from `nbretry.errors`, which shows the whole tree.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nbretry._utils.redaction import mask
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "APIConnectionError",
@@ -43,7 +40,7 @@ __all__ = [
 
 
 class NbretryError(Exception):
-    """Base of every error that nbretry raises by itself. Secrets in its text are masked.
+    """Base class of every exception that nbretry itself raises. Secrets in the message are masked.
 
     >>> NbretryError("wrong key: sk-" + "7" * 20)
     NbretryError('wrong key: [secret]')
@@ -52,7 +49,7 @@ class NbretryError(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(mask(message))
 
-    # Once more when it is shown, as a secret may have become known since.
+    # Mask again on display: a secret may have become known since the exception was created.
     def __str__(self) -> str:
         return mask(super().__str__())
 
@@ -61,14 +58,14 @@ class NbretryError(Exception):
 
 
 class _ShortTraceback(NbretryError):
-    """Shown by IPython as its message alone: the frames of the engine tell a user nothing."""
+    """Base class of exceptions that IPython shows without frames, because those of the engine do not help the user."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
 
 
 class ConfigError(_ShortTraceback):
-    """A setting, a name or an option is wrong; the message is one line that says what would be right.
+    """A setting, a name or an option is invalid. The message is one line that says what would be valid.
 
     >>> from nbretry import RetryPolicy
     >>> RetryPolicy(on_break="restat")
@@ -83,10 +80,10 @@ class ProviderError(NbretryError):
     Args:
         message: what happened, in one line.
         provider: name of the provider, if known.
-        model: name of the model that was asked for, if known.
-        retry_after: seconds after which the provider said it can be asked again.
+        model: name of the requested model, if known.
+        retry_after: seconds to wait before the next request, if the provider said so.
         status_code: HTTP status, if there was one.
-        request_id: the provider's own identifier of the request.
+        request_id: the provider's own identifier of the request, if known.
 
     Example:
         >>> error = ProviderError("the model is being loaded", provider="lab", retry_after=20.0)
@@ -129,7 +126,7 @@ class APITimeoutError(APIConnectionError):
 
 
 class APIStatusError(ProviderError):
-    """The provider answered with an HTTP status of 400 or more that has no class of its own.
+    """An HTTP status of 400 or more. This class itself is raised for a status that has no class of its own.
 
     >>> APIStatusError("it is a teapot", status_code=418).status_code
     418
@@ -137,7 +134,10 @@ class APIStatusError(ProviderError):
 
 
 class BadRequestError(APIStatusError):
-    """400 or 422: the request itself is wrong, and would be so for every provider.
+    """400 or 422: the request itself is invalid.
+
+    Every provider would refuse it, so the run stops. If the message says that this provider does not support something,
+    such as a parameter, the next provider is asked.
 
     >>> BadRequestError("'messages' must not be empty", status_code=400).status_code
     400
@@ -145,7 +145,7 @@ class BadRequestError(APIStatusError):
 
 
 class ContextLengthError(BadRequestError):
-    """The prompt is longer than this model takes; another model may take it.
+    """The prompt is longer than this model accepts; another model may accept it.
 
     >>> ContextLengthError("8,000 tokens are too many", model="small-8k").model
     'small-8k'
@@ -153,7 +153,7 @@ class ContextLengthError(BadRequestError):
 
 
 class ImageInputError(BadRequestError):
-    """The prompt has an image, and this model takes none; another model may take it.
+    """The prompt contains an image, and this model accepts no images; another model may accept them.
 
     >>> ImageInputError("it takes no images", provider="local").provider
     'local'
@@ -169,7 +169,9 @@ class AuthenticationError(APIStatusError):
 
 
 class PermissionDeniedError(APIStatusError):
-    """402 or 403: the key may not do this, or there is no credit left.
+    """402 or 403: the key has no permission for this, or there is no credit left.
+
+    Services that report missing credit with another status, such as 429, raise this class too.
 
     >>> PermissionDeniedError("no credit left", status_code=402).status_code
     402
@@ -185,7 +187,7 @@ class NotFoundError(APIStatusError):
 
 
 class RateLimitError(APIStatusError):
-    """429: asked too often; ``retry_after`` has the seconds to wait where the provider said so.
+    """429: too many requests. ``retry_after`` holds the seconds to wait, if the provider said so.
 
     >>> RateLimitError("slow down", status_code=429, retry_after=2.0).retry_after
     2.0
@@ -193,7 +195,7 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """5xx: the provider has a problem of its own.
+    """5xx: an error on the provider's side.
 
     >>> ServerError("overloaded", request_id="req-7", status_code=503).request_id
     'req-7'
@@ -201,7 +203,7 @@ class ServerError(APIStatusError):
 
 
 class StreamError(ProviderError):
-    """An answer came that is not whole.
+    """The provider answered, but the answer is incomplete.
 
     >>> isinstance(EmptyResponseError("nothing came"), StreamError)
     True
@@ -209,7 +211,7 @@ class StreamError(ProviderError):
 
 
 class StreamInterruptedError(StreamError):
-    """The stream broke off: the connection was lost, or it ended without saying that it was at its end.
+    """The stream broke off: the connection was lost, or the stream ended without saying that the answer is complete.
 
     >>> StreamInterruptedError("the connection was lost after 12 words")
     StreamInterruptedError('the connection was lost after 12 words')
@@ -225,7 +227,7 @@ class EmptyResponseError(StreamError):
 
 
 class NotAskedError(ProviderError):
-    """The provider was passed over, and nothing was sent to it.
+    """The provider was skipped, and no request was sent to it.
 
     >>> isinstance(RestingError("it rests 12 s more"), NotAskedError)
     True
@@ -233,7 +235,9 @@ class NotAskedError(ProviderError):
 
 
 class RestingError(NotAskedError):
-    """The provider rests after failures; it is asked again later, or at once after `RetryProvider.reset_health`.
+    """The provider is cooling down after failures.
+
+    It is asked again later, or at once after `RetryProvider.reset_health`.
 
     >>> RestingError("it rests 12 s more", provider="groq", retry_after=12.0).retry_after
     12.0
@@ -241,7 +245,7 @@ class RestingError(NotAskedError):
 
 
 class CostLimitError(NotAskedError):
-    """The request would have cost more than ``max_cost`` leaves.
+    """The request would cost more than what is left of ``max_cost``.
 
     >>> CostLimitError("it would cost $0.03, and $0.01 is left", provider="openai").provider
     'openai'
@@ -249,13 +253,13 @@ class CostLimitError(NotAskedError):
 
 
 class RecordedError(NbretryError):
-    """An exception read back from a record: its type's name and its message, without the object itself.
+    """An exception read back from a record: the name of its type and its message, without the original object.
 
     Args:
-        type_name: name of the type that was raised.
+        type_name: name of the exception type that was raised.
         message: its text.
         status_code: HTTP status, if there was one.
-        retry_after: seconds, if the provider gave them.
+        retry_after: seconds to wait before the next request, if the provider said so.
 
     Example:
         >>> RecordedError("RateLimitError", "slow down", status_code=429).type_name
@@ -279,33 +283,33 @@ class RecordedError(NbretryError):
         return type(self), (self.type_name, *self.args), vars(self)
 
 
-# Tracebacks and pickles name the path that users import them from.
+# Tracebacks and pickles then name the path that users import the classes from.
 for _error in [one for one in globals().values() if isinstance(one, type) and issubclass(one, NbretryError)]:
     _error.__module__ = "nbretry.errors"
 
 
 def type_name(exception: BaseException) -> str:
-    """Name of an exception's type, also of one that was read back from a record."""
+    """Return the name of an exception's type; for a `RecordedError`, the name of the type that was recorded."""
     return exception.type_name if isinstance(exception, RecordedError) else type(exception).__name__
 
 
 def message_of(exception: BaseException) -> str:
-    """An exception's text with every known secret masked; empty where it cannot even say that."""
+    """Return an exception's text with every known secret masked; empty if converting it to text fails."""
     try:
-        # Half a character, as in the path of a file, would keep whatever quotes it from being shown and saved.
+        # A lone surrogate, as in a file's path, would make any text that quotes it impossible to display or save.
         return mask(str(exception).encode("utf-8", "replace").decode())
-    except Exception:  # a foreign exception's own fault must not take the place of the failure that it stands for
+    except Exception:  # a bug in a foreign exception must not hide the failure that it reports
         return ""
 
 
 def describe(exception: BaseException) -> str:
-    """``Type: message`` with every known secret masked; the type alone where there is no message."""
+    """Return ``Type: message`` with every known secret masked, or only the type if there is no message."""
     message = message_of(exception).strip()
     return f"{type_name(exception)}: {message}" if message else type_name(exception)
 
 
 def attribute_of(owner: Any, name: str) -> Any:
-    """What a stranger's object has under this name; None where it has nothing there, or cannot say."""
+    """Return an attribute of a foreign object; None if it is missing or cannot be read."""
     try:
         return getattr(owner, name, None)
     except Exception:
@@ -313,12 +317,12 @@ def attribute_of(owner: Any, name: str) -> Any:
 
 
 def status_of(exception: BaseException) -> int | None:
-    """The HTTP status, 400 to 599, that an exception or its response carries under any of the usual names."""
+    """Return the HTTP status, 400 to 599, found under a usual name on an exception or its response, or None."""
     for owner in (exception, attribute_of(exception, "response")):
         for name in ("status_code", "status", "code", "http_status"):
             value = attribute_of(owner, name)
             if isinstance(value, int) and 400 <= value <= 599:
                 return value
-    # gpt4free's exceptions have it in their text only.
+    # gpt4free's exceptions have the status only in their text.
     said = re.match(r"Response ([45]\d\d)\b", message_of(exception))
     return int(said[1]) if said else None

@@ -1,4 +1,4 @@
-"""What is inside an answer: the code of its fenced blocks, and its JSON."""
+"""Extraction of code and JSON from the text of an answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _SENTENCE = re.compile(r"\**(?![a-z])[^\W\d_][\w'’-]*(?:,?\s.*)?[.!?…:؟][)*
 
 
 class NoJSONError(ValueError):
-    """An answer has no JSON value; the message is one line. `nbretry.answer.Answer.json` raises it as its own error."""
+    """An answer contains no valid JSON value; the message is one line.
+
+    `nbretry.answer.Answer.json` raises `nbretry.errors.AnswerFormatError` instead.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,9 @@ class Block:
     """A fenced block of an answer.
 
     Attributes:
-        language: first word after the fence, in lower case, as ``python``; empty where there is none.
-        text: what is inside, without the line feed at its end.
-        line: number of its first line in the answer, from 1.
+        language: first word after the fence, in lower case, such as ``python``; empty if there is none.
+        text: the content, without the line feed at its end.
+        line: number of the line in the answer where the content starts, from 1.
     """
 
     language: str
@@ -50,7 +53,9 @@ class Block:
 
 
 def fenced_blocks(text: str) -> list[Block]:
-    """The fenced blocks of an answer, in order, as CommonMark has them: also in lists, and one that is cut off.
+    """Return the fenced blocks of an answer in order, parsed as CommonMark.
+
+    Blocks inside lists count too, and so does a block that is cut off.
 
     Args:
         text: Markdown as a model wrote it.
@@ -67,18 +72,18 @@ def fenced_blocks(text: str) -> list[Block]:
 
 
 def code_of(text: str) -> str:
-    """The code in an answer.
+    """Return the code in an answer.
 
-    Several fenced blocks are joined, with a blank line between, if they are of one language. Of several languages the
-    one with the most code counts; blocks of no language, and those of text or output, count where there are no others.
-    An answer without any fence is code as a whole, unless it begins with a sentence. What a model has thought aloud at
-    the beginning, between ``<think>`` and ``</think>``, does not count.
+    Fenced blocks of the same language are joined with a blank line between them. If there are several languages, only
+    the one with the most code is used. Blocks without a language, and those of text or output, are used only if there
+    are no others. An answer without any fence is code as a whole, unless it begins with a sentence. Reasoning at the
+    beginning, between ``<think>`` and ``</think>``, is ignored.
 
     Args:
         text: Markdown as a model wrote it.
 
     Returns:
-        The code without blank lines around it; empty where there is none.
+        The code without blank lines around it; empty if there is none.
     """
     thought = _THOUGHT.match(text)
     text = text if thought is None else text[thought.end() :]
@@ -96,21 +101,24 @@ def code_of(text: str) -> str:
 
 
 def json_of(text: str) -> Any:
-    """The JSON value in an answer: the whole of it, else its first fenced block that is JSON, else its first object or
-    array.
+    """Return the JSON value in an answer.
 
-    A value that is cut off, or is no JSON, is an error, also where a part of it would be one. What a model has thought
-    aloud at the beginning, between ``<think>`` and ``</think>``, does not count.
+    This is the whole answer if it is JSON, else its first fenced block that is JSON, else its first object or array.
+    A value that is cut off or is not valid JSON is an error, even if a part of it is valid. Reasoning at the beginning,
+    between ``<think>`` and ``</think>``, is ignored.
 
     Args:
         text: an answer.
 
+    Returns:
+        The parsed value.
+
     Raises:
-        NoJSONError: there is none, or there are several under each other; a `ValueError` whose message is one
-            line, with line and column of the answer where that helps.
+        NoJSONError: there is no value, or several follow one another. It is a `ValueError` with a one-line message,
+            which includes line and column in the answer where that helps.
     """
     thought = _THOUGHT.match(text)
-    if thought is not None:  # lines and columns stay those of the answer
+    if thought is not None:  # blank it out, so that lines and columns stay right
         text = _NOT_A_LINE_END.sub(" ", thought[0]) + text[thought.end() :]
     try:
         return _find_json(text)
@@ -135,7 +143,7 @@ def _find_json(text: str) -> Any:
     values: list[tuple[int, int, Any]] = []
     for start, end in _balanced(text):
         try:
-            place = (1, 1) if first else _place(text, start)  # of the first error it is told
+            place = (1, 1) if first else _place(text, start)  # only the first error reports its place
             values.append((start, end, _parse(text[start:end], *place)))
         except NoJSONError as error:
             first = first or error
@@ -154,7 +162,7 @@ def _find_json(text: str) -> Any:
 
 
 def _parse(text: str, line: int = 1, column: int = 1) -> Any:
-    """The value that a text is; its first character is at this place of the answer."""
+    """Return the value of a JSON text that starts at this line and column of the answer."""
     text = text.removeprefix("\ufeff")
     try:
         return json.loads(text, parse_constant=_refuse_constant)
@@ -165,7 +173,7 @@ def _parse(text: str, line: int = 1, column: int = 1) -> Any:
         message = f"{said} (line {line + error.lineno - 1}, column {at})"
     except RecursionError:
         message = "it is nested too deeply"
-    except ValueError as error:  # a number of more digits than Python reads, or what is no number of JSON
+    except ValueError as error:  # a number with more digits than Python reads, or a constant such as NaN
         message = str(error).partition(";")[0]
     raise NoJSONError(message)
 
@@ -175,7 +183,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _place(text: str, position: int) -> tuple[int, int]:
-    """Line and column, from 1."""
+    """Return the line and column of a position, both from 1."""
     return text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
 
 
@@ -184,7 +192,7 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL
 
 
 def _balanced(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of everything between outer brackets, in order; one that is never closed ends with the text."""
+    """Yield start and end of each outermost pair of brackets, in order; an unclosed one ends with the text."""
     position = 0
     while (opening := _BRACKET.search(text, position)) is not None:
         depth = 0
@@ -201,5 +209,5 @@ def _balanced(text: str) -> Iterator[tuple[int, int]]:
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    # Without HTML, in which a fence would be no fence; what is inside paragraphs is of no interest.
+    # HTML is off because a fence inside an HTML block would not count; the content of paragraphs is not needed.
     return MarkdownIt("commonmark").disable(["html_block", "inline"])

@@ -1,7 +1,8 @@
-"""The pure fold from events to an answer: the only place that knows what the answer is now.
+"""The pure fold from events to an answer: the only place that determines what the answer is now.
 
-``answer = answer.apply(event)`` gives a new `Answer` and leaves the old one as it was. A text fragment costs the same
-however long the answer already is: answers of one run share a list of fragments of which each knows its own length.
+``answer = answer.apply(event)`` returns a new `Answer` and leaves the old one unchanged. Adding a text fragment costs
+the same however long the answer already is: the answers of one run share a list of fragments, and each answer knows how
+many of them are its own.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ __all__ = [
 
 
 class Answer(Recorded):
-    """What a run has come to so far. Immutable; made by `apply` from the run's events.
+    """The result of a run so far: text, attempts, usage and cost. Immutable; `apply` makes it from the run's events.
 
-    An `Answer()` of which no event is known yet is empty and ``pending``. Two are equal that say the same. It can be
-    pickled, and goes through JSON and back by `to_dict` and `from_dict`.
+    `Answer()`, before any event, is empty and ``pending``. Two answers with the same content are equal. You can pickle
+    an answer, or convert it to a dict for JSON and back with `to_dict` and `from_dict`.
 
     >>> import asyncio
     >>> from nbretry.testing import simulate
@@ -66,14 +67,14 @@ class Answer(Recorded):
 
     @property
     def text(self) -> str:
-        """The answer's text: that of the attempt that answers, or was stopped or broke off last."""
+        """The answer's text: of the attempt that answers, or else of the last one that was stopped or broke off."""
         if self._text is None:
             self._text = whole_characters("".join(self._fragments[: self._length]))
         return self._text
 
     @property
     def code(self) -> str:
-        r"""The code in the answer, without the fences around it; empty where there is none.
+        r"""The code in the answer, without the fences around it; empty if there is none.
 
         >>> from nbretry.events import TextDelta
         >>> Answer().apply(TextDelta(1, "```python\nprint(1)\n```")).code
@@ -84,10 +85,10 @@ class Answer(Recorded):
         return code_of(self.text)
 
     def json(self) -> Any:
-        """The value of the JSON that the answer is, or has in it.
+        """Return the JSON value that the answer is or contains.
 
         Raises:
-            AnswerFormatError: there is none, or it is broken; a `ValueError` whose message is one line.
+            AnswerFormatError: there is no JSON, or it is broken. It is a `ValueError` with a one-line message.
 
         Example:
             >>> from nbretry.events import TextDelta
@@ -103,7 +104,9 @@ class Answer(Recorded):
 
     @property
     def messages(self) -> Messages:
-        """What was sent, and the answer's text as the last message: a conversation can go on from it. New each time.
+        """The messages that were sent, with the answer's text as the last one: continue a conversation from them.
+
+        Each access returns a new list.
 
         >>> from nbretry.events import TextDelta
         >>> answer = Answer().apply(TextDelta(1, "Hello."))
@@ -122,7 +125,7 @@ class Answer(Recorded):
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """Every attempt in the order of asking."""
+        """Every attempt, in order."""
         return self._run.attempts
 
     @property
@@ -132,86 +135,88 @@ class Answer(Recorded):
 
     @property
     def provider(self) -> str | None:
-        """Name of the provider whose text this is, or their names where one went on from another's; None while, or
-        where, there is none."""
+        """Name of the provider that wrote the text; None as long as there is no text.
+
+        If one provider continued the text of another, both names are joined with `` + ``.
+        """
         attempt = self.attempt
         return " + ".join(dict.fromkeys(a.path for a in self._run.voices)) if attempt and self._run.voices else None
 
     @property
     def model(self) -> str | None:
-        """Model whose text this is; None while, or where, there is none."""
+        """Model that wrote the text, or its last part if there were several; None as long as there is no text."""
         voices = self._run.voices
         return voices[-1].model if voices else None
 
     @property
     def exceptions(self) -> dict[str, BaseException]:
-        """The last exception of each provider by its name; `attempts` has every one."""
+        """The last exception of each provider, by provider name; `attempts` has every exception."""
         return {a.provider: a.exception for a in self._run.attempts if a.exception is not None}
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens of the attempt that answered, as its provider counted them, else an estimate that is marked as one."""
+        """Tokens of the attempt that answered: as its provider counted them, or else an estimate marked as one."""
         return self.attempt.usage if self.attempt else None
 
     @property
     def cost(self) -> float | None:
-        """US dollars for all attempts, failed and cancelled ones too; None where no attempt's price is known."""
+        """Cost of all attempts in US dollars, including failed and cancelled ones; None if no price is known."""
         costs = [attempt.cost for attempt in self._run.attempts if attempt.cost is not None]
         return sum(costs) if costs else None
 
     @property
     def cost_estimated(self) -> bool:
-        """Whether tokens of `cost` are estimates, or an attempt that used tokens has no known price."""
+        """Whether `cost` is based on estimated tokens, or leaves out an attempt whose price is not known."""
         return any(attempt.cost_estimated for attempt in self._run.attempts)
 
     @property
     def finish_reason(self) -> str | None:
-        """Why the model stopped: ``stop``, ``length``, …; None where the provider did not say."""
+        """Why the model stopped: ``stop``, ``length``, …; None if the provider did not say."""
         return self.attempt.finish_reason if self.attempt else None
 
     @property
     def reasoning(self) -> str:
-        """The model's reasoning, where it gives one; no part of `text`."""
+        """The model's reasoning, if it provides one; not part of `text`."""
         return self.reasoned_by.reasoning if self.reasoned_by else ""
 
     @property
     def reasoned_by(self) -> Attempt | None:
-        """The attempt whose `reasoning` this is: the last that had one of those whose text this is."""
+        """The attempt that `reasoning` is from: the last one with reasoning among those that wrote the text."""
         return self._run.reasoned_by
 
     @property
     def error(self) -> BaseException | None:
-        """What the run failed with."""
+        """The exception that the run failed with; None if it did not fail."""
         return self._run.error
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Names of the providers in the order of asking."""
+        """Names of the providers, in the order in which they are asked."""
         return self._run.providers
 
     @property
     def request_sha256(self) -> str:
-        """Hash of model and messages, the same for the same question; empty before the run has begun."""
+        """Hash of model and messages, the same for the same question; empty before the run has started."""
         return self._run.request_sha256
 
     @property
     def started_at(self) -> float | None:
-        """Seconds since the epoch."""
+        """When the run started, in seconds since the epoch; None before that."""
         return self._run.started_at
 
     @property
     def time_to_first_content(self) -> float | None:
-        """Seconds from the question to the first content of `text`, failed attempts and waiting included."""
+        """Seconds from the question to the first content of `text`, including failed attempts and waits."""
         voices = self._run.voices
         return voices[0].first_content if voices else None
 
     @property
     def duration(self) -> float | None:
-        """Seconds from the question to the end; None while it runs."""
+        """Seconds from the question to the end of the run; None before that."""
         return self._run.ended
 
     def apply(self, event: Event) -> Answer:
-        """The answer after this event.
+        """Return the answer after this event.
 
         >>> from nbretry.events import TextDelta
         >>> Answer().apply(TextDelta(1, "Hello ")).apply(TextDelta(1, "world")).text
@@ -289,16 +294,16 @@ class Answer(Recorded):
         self._fragments, self._length, self._text = [], 0, ""
 
     def label(self, attempt: Attempt) -> str:
-        """Whom an attempt asked: the provider's name, and ``name:model`` where this run asked it for several."""
+        """Return the name of an attempt's provider, or ``name:model`` if this run asked it for several models."""
         return self._run.label(attempt)
 
     def raise_for_failure(self) -> None:
-        """Raise `RetryProviderError` or `RetryNoProviderError` if the run failed, and do nothing else."""
+        """Raise `RetryProviderError` or `RetryNoProviderError` if the run failed; otherwise do nothing."""
         if self.state == "failed":
             raise self.failure()
 
     def failure(self) -> RetryProviderError | RetryNoProviderError:
-        """The error that a failed run ends with: a line for each provider, and every attempt on it."""
+        """Return the exception of a failed run, with a line for each failure in its message, and with every attempt."""
         if not self.attempts:
             return RetryNoProviderError("there was no provider to ask")
         failed = [attempt for attempt in self.attempts if attempt.exception is not None]
@@ -317,10 +322,9 @@ class Answer(Recorded):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dict for JSON: the record of what was asked, who was asked, who answered and what it took.
+        """Return a plain dict for JSON: the question, the attempts, the answer, and the time, tokens and cost.
 
-        Texts, as those under ``text``, ``messages`` and ``reasoning``, are as they are; secrets in exceptions are
-        masked.
+        Texts such as those under ``text``, ``messages`` and ``reasoning`` are not masked; secrets in exceptions are.
         """
         record: dict[str, Any] = {
             "text": self.text,
@@ -338,12 +342,12 @@ class Answer(Recorded):
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Answer:
-        """The answer of which `to_dict` made this record; exceptions come back as `RecordedError`.
+        """Return the answer that `to_dict` made this record from; exceptions come back as `RecordedError`.
 
-        What can be told from the attempts, as ``provider`` and ``cost``, is told from them.
+        Values that follow from the attempts, such as ``provider`` and ``cost``, are computed from the attempts again.
 
         Raises:
-            ValueError: it is no such record; the message is one line that says what does not fit.
+            ValueError: this is not the record of an answer; the message is one line that says what does not fit.
 
         Example:
             >>> import json
@@ -365,7 +369,7 @@ class Answer(Recorded):
         return hash((self.state, self.text, self.started_at, len(self.attempts)))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """How a notebook shows an answer that is a cell's value."""
+        """Return what a notebook shows if an answer is the value of a cell."""
         return bundle_of(self)
 
     def __str__(self) -> str:
@@ -378,7 +382,7 @@ class Answer(Recorded):
 
 
 def fold(events: Iterable[Event]) -> Answer:
-    """The answer that a whole run's events come to."""
+    """Fold the events of a whole run into its answer."""
     answer = Answer()
     for event in events:
         answer = answer.apply(event)
@@ -386,13 +390,13 @@ def fold(events: Iterable[Event]) -> Answer:
 
 
 class RetryProviderError(_ShortTraceback):
-    """Every provider failed; the text has one line ``Name: Type: message`` for each.
+    """No provider gave a complete answer. The message has one line ``Name: Type: message`` for each failure.
 
     Attributes:
-        attempts: every attempt of the run in order, failures before the last one included.
-        exceptions: the last exception of each provider by its name.
-        answer: what the run had come to, with the partial text where the run was followed to its end by `answer`, the
-            magic or the command line; None where no run was made.
+        attempts: every attempt of the run in order, including failures before the last one.
+        exceptions: the last exception of each provider, by provider name.
+        answer: the result of the run, with the partial text if the run was made by `RetryProvider.answer`, the magic or
+            the command line; None if there was no run.
 
     Example:
         >>> from nbretry.providers import RetryProvider
@@ -422,7 +426,7 @@ class RetryProviderError(_ShortTraceback):
 
 
 class RetryNoProviderError(_ShortTraceback):
-    """There was nobody to ask: no provider was given, or all were ignored or cannot stream.
+    """There was no provider to ask: none was given, or all of them were ignored or cannot stream.
 
     >>> from nbretry.providers import RetryProvider
     >>> next(RetryProvider([]).create_completion("", [{"role": "user", "content": "Why?"}]))
@@ -434,16 +438,16 @@ class RetryNoProviderError(_ShortTraceback):
 
 
 def failure_text(head: str, failures: Iterable[tuple[str, BaseException]]) -> str:
-    """A heading and one line ``Name: Type: message`` for each failure."""
+    """Return a heading and one line ``Name: Type: message`` for each failure."""
     lines = (f"{name}: {' '.join(describe(exception).split())}" for name, exception in failures)
     return "\n".join([f"{head}:", *lines])
 
 
 class AnswerFormatError(_ShortTraceback, ValueError):
-    """An answer is not in the form that was asked for, as JSON by a schema; the message is one line.
+    """An answer is not in the requested format, such as JSON that fits a schema; the message is one line.
 
     Attributes:
-        answer: the last answer, where several were asked for; else None.
+        answer: the last answer, if a question with the format ``json`` failed after its retries; else None.
 
     Example:
         >>> from nbretry import Answer

@@ -1,4 +1,4 @@
-"""Frozen records of one provider asked once, and of a whole run: the rows of every report."""
+"""Frozen records of one attempt and of a whole run; every report is made from them."""
 
 from __future__ import annotations
 
@@ -36,30 +36,32 @@ AttemptState: TypeAlias = Literal["running", "answered", "failed", "stopped", "s
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Attempt(Recorded):
-    """One provider asked once.
+    """One attempt: one provider, asked once.
 
     Attributes:
-        number: from 1, in the order of asking.
+        number: number of the attempt in its run, from 1.
         provider: name of the provider.
-        model: the model that was asked for, or its full name once the wire has told it.
-        started: seconds since the run started.
-        state: ``running``, ``answered``, ``failed``, ``stopped`` (the whole run was), ``skipped`` (nothing was sent) or
-            ``cancelled`` (another provider that was asked beside it was quicker).
+        model: the requested model, or its full name once the response has reported it.
+        started: start of the attempt, in seconds since the run started.
+        state: ``running``, ``answered``, ``failed``, ``stopped`` (the whole run was stopped), ``skipped`` (nothing was
+            sent) or ``cancelled`` (another provider that was asked in parallel was faster).
         status: what the provider is doing before it can answer, in its own words.
-        first_content: seconds since the run started, None while there was no content.
-        ended: seconds since the run started, None while it runs.
-        exception: what it failed with.
-        next_step: what followed its failure: ``retry``, ``fallback``, ``continue`` or ``stop``.
-        wait_for: seconds waited after its failure.
-        given_up: text that it had sent before it failed and was given up; that of the last attempt stays the answer's.
+        first_content: when the first content arrived, in seconds since the run started; None as long as there is none.
+        ended: end of the attempt, in seconds since the run started; None while it is running.
+        exception: why the attempt failed or was skipped; None otherwise.
+        next_step: what followed the failure: ``retry``, ``fallback``, ``continue`` or ``stop``.
+        wait_for: seconds waited after the failure.
+        given_up: text that the provider had sent before it failed, and that was discarded. The text of the last attempt
+            is not discarded; it stays in the answer.
         reasoning: the model's reasoning.
-        usage: tokens as the provider counted them, or, once the attempt is over, an estimate that is marked as one.
-            None where the provider refused or was not reached, as then there is nothing to pay.
+        usage: tokens as the provider counted them or, once the attempt is over, an estimate marked as one. None if the
+            provider refused or was not reached, because then there is nothing to pay.
         finish_reason: why the model stopped.
         request_id: the provider's own identifier of the request.
-        passed_to: of a provider that passes the question on: who took it.
-        contributed: whether the answer has text of this attempt although it failed: another one went on from it.
-        price: US dollars for a million tokens of the prompt and of the answer; None where it is not known.
+        passed_to: name of the provider that took the question, if this one passed it on.
+        contributed: whether the attempt failed but its text is part of the answer, because another attempt continued
+            it.
+        price: US dollars per million tokens of the prompt and of the answer; None if it is not known.
         prompt_tokens: an estimate of the tokens of the messages.
 
     Example:
@@ -100,27 +102,27 @@ class Attempt(Recorded):
 
     @property
     def path(self) -> str:
-        """The provider's name, and after an arrow who took the question where it was passed on."""
+        """The provider's name; ``name → other`` if it passed the question on to another provider."""
         return f"{self.provider} → {self.passed_to}" if self.passed_to else self.provider
 
     @property
     def error(self) -> str | None:
-        """``Type: message`` of the exception, secrets masked; None where there was none."""
+        """``Type: message`` of the exception, with secrets masked; None if there was none."""
         return None if self.exception is None else describe(self.exception)
 
     @property
     def time_to_first_content(self) -> float | None:
-        """Seconds from asking to the first content."""
+        """Seconds from the start of the attempt to the first content; None as long as there is none."""
         return None if self.first_content is None else self.first_content - self.started
 
     @property
     def duration(self) -> float | None:
-        """Seconds from asking to the end."""
+        """Seconds from the start of the attempt to its end; None while it is running."""
         return None if self.ended is None else self.ended - self.started
 
     @property
     def cost(self) -> float | None:
-        """US dollars; None where the price or the tokens are not known. An estimate where ``usage`` is one."""
+        """Cost in US dollars; None if the price or the tokens are not known. An estimate if ``usage`` is one."""
         if self.price is None or self.usage is None:
             return None
         prompt = self.prompt_tokens if self.usage.prompt_tokens is None else self.usage.prompt_tokens
@@ -128,19 +130,19 @@ class Attempt(Recorded):
 
     @property
     def cost_estimated(self) -> bool:
-        """Whether `cost` is made of estimates, or not known although tokens were used."""
+        """Whether `cost` is based on estimates, or not known although tokens were used."""
         usage = self.usage
         return usage is not None and (self.price is None or usage.estimated or usage.prompt_tokens is None)
 
     @property
     def is_paid(self) -> bool:
-        """Whether it used tokens, as far as anybody can tell from outside."""
+        """Whether the attempt used tokens, as far as that can be known from outside."""
         if self.state != "failed" or self.first_content is not None or self.usage is not None:
             return True
         return self.exception is not None and type_name(self.exception) == "APITimeoutError"
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dict for JSON, without what is unknown or empty. Secrets in the exception are masked."""
+        """Return a plain dict for JSON, without unknown or empty fields. Secrets in the exception are masked."""
         record: dict[str, Any] = {
             "number": self.number,
             "provider": _as_text(self.provider) or None,
@@ -170,10 +172,10 @@ class Attempt(Recorded):
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Attempt:
-        """The attempt of which `to_dict` made this record; its exception comes back as a `RecordedError`.
+        """Return the attempt that `to_dict` made this record from; its exception comes back as a `RecordedError`.
 
         Raises:
-            ValueError: it is no such record; the message says what does not fit.
+            ValueError: this is not the record of an attempt; the message says what does not fit.
         """
         read = Record(record, "an attempt", _FIELDS_OF_AN_ATTEMPT)
         number, started = read.whole("number"), read.number("started")
@@ -210,19 +212,21 @@ class Attempt(Recorded):
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What is known of a run, except its text: this changes a few times in a run, the text with every fragment.
+    """Everything known about a run except its text.
+
+    It is separate from the text because it changes a few times in a run, while the text changes with every fragment.
 
     Attributes:
-        state: as `Answer` has it.
-        started_at: seconds since the epoch.
-        providers: names in the order of asking.
+        state: as in `nbretry.answer.Answer.state`.
+        started_at: when the run started, in seconds since the epoch.
+        providers: names of the providers, in the order in which they are asked.
         request_sha256: hash of model and messages.
-        messages: what was sent.
-        attempts: numbered from 1.
-        chosen: number of the attempt whose text is coming or has come; 0 while there is none.
-        kept: how many fragments are of attempts before.
-        ended: seconds since the run started; None while it runs.
-        error: what the run failed with.
+        messages: the messages that were sent.
+        attempts: the attempts, numbered from 1.
+        chosen: number of the attempt whose text is arriving or has arrived; 0 as long as there is none.
+        kept: how many text fragments are from earlier attempts.
+        ended: end of the run, in seconds since it started; None before that.
+        error: the exception that the run failed with; None if it did not fail.
     """
 
     state: RunState = "pending"
@@ -237,11 +241,11 @@ class RunRecord:
     error: BaseException | None = None
 
     def at(self, number: int) -> Attempt:
-        """The attempt of this number."""
+        """Return the attempt with this number, from 1."""
         return self.attempts[number - 1]
 
     def updated(self, number: int, **changes: Any) -> RunRecord:
-        """The record with changes to one attempt."""
+        """Return the record with changes to one attempt."""
         attempts = list(self.attempts)
         attempts[number - 1] = replace(attempts[number - 1], **changes)
         return replace(self, attempts=tuple(attempts))
@@ -256,7 +260,7 @@ class RunRecord:
 
     @property
     def voices(self) -> list[Attempt]:
-        """The attempts whose text this is."""
+        """The attempts that wrote the text."""
         last = self.attempt
         voices = [attempt for attempt in self.attempts if attempt.contributed and attempt is not last]
         if last is not None and last.first_content is not None:
@@ -265,21 +269,21 @@ class RunRecord:
 
     @property
     def reasoned_by(self) -> Attempt | None:
-        """Of the attempts whose text this is, or will be, the last that had a reasoning."""
+        """The last attempt with reasoning among those that wrote the text or will write it."""
         last = self.attempt
         voices = [attempt for attempt in self.attempts if attempt.contributed or attempt is last]
         return next((attempt for attempt in reversed(voices) if attempt.reasoning), None)
 
     def label(self, attempt: Attempt) -> str:
-        """Which provider an attempt asked: its name, or ``name:model`` where this run asked it for several models."""
+        """Return the name of an attempt's provider, or ``name:model`` if this run asked it for several models."""
         models = {one.model for one in self.attempts if one.provider == attempt.provider}
         return f"{attempt.provider}:{attempt.model}" if len(models) > 1 and attempt.model else attempt.provider
 
     def after(self, event: Event) -> RunRecord:
-        """The record after an event that does not depend on the text.
+        """Return the record after an event that does not depend on the text.
 
         Args:
-            event: one of those that start an attempt, or tell something of one that runs. Others change nothing.
+            event: an event that starts or skips an attempt, or reports on a running one. Others change nothing.
         """
         match event:
             case AttemptStarted(number, provider, model, at):
@@ -307,13 +311,13 @@ class RunRecord:
         return self
 
     def ended_at(self, number: int, at: float, text: str, **changes: Any) -> RunRecord:
-        """The record after the end of an attempt; tokens that its provider has not counted are estimated.
+        """Return the record after the end of an attempt; tokens that its provider has not counted are estimated.
 
         Args:
-            number: of the attempt.
-            at: seconds since the run started.
-            text: what the attempt has sent.
-            changes: fields of `Attempt`.
+            number: number of the attempt, from 1.
+            at: end of the attempt, in seconds since the run started.
+            text: the text that the attempt has sent.
+            changes: new values of fields of `Attempt`.
         """
         record = self.updated(number, ended=at, **changes)
         attempt = record.at(number)
@@ -326,7 +330,7 @@ class RunRecord:
         return record.updated(number, usage=reported)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of an answer's record that the attempts do not tell, but for its texts."""
+        """Return the fields of an answer's record except its texts and the values that follow from the attempts."""
         return {
             "state": self.state,
             "providers": list(self.providers),
@@ -340,10 +344,10 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, record: Any) -> tuple[RunRecord, str]:
-        """The facts and the text of which `nbretry.answer.Answer.to_dict` made this record.
+        """Return the run and the text that `nbretry.answer.Answer.to_dict` made this record from.
 
         Raises:
-            ValueError: as for `Answer.from_dict`.
+            ValueError: as for `nbretry.answer.Answer.from_dict`.
         """
         read = Record(record, "an answer", _FIELDS_OF_A_RUN)
         text = read.text("text")
@@ -374,7 +378,7 @@ class RunRecord:
 
 
 def _as_text(value: object) -> str | None:
-    """What a provider said of itself, which need not be of the type that it should be."""
+    """Convert a value that a provider reported, and that may have the wrong type, to text; None stays None."""
     return None if value is None else str(value)
 
 
@@ -383,5 +387,5 @@ _FIELDS_OF_AN_ATTEMPT = (*Attempt.__dataclass_fields__, "cost")
 _FIELDS_OF_A_RUN = (
     *("state", "text", "reasoning", "messages", "providers", "request_sha256", "started_at", "duration", "error"),
     *("attempts", "chosen"),
-    *("provider", "model", "time_to_first_content", "finish_reason", "usage", "cost"),  # which the attempts tell
+    *("provider", "model", "time_to_first_content", "finish_reason", "usage", "cost"),  # these follow from the attempts
 )

@@ -26,24 +26,25 @@ MISTAKE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run the command line.
 
     Args:
-        arguments: without the program's name; those of the process by default.
+        arguments: the arguments without the program's name; those of the process by default.
 
     Returns:
-        The exit status: 0, 1 where nobody answered or could, 2 for a mistake in the command, 130 after an interrupt.
+        The exit status: 0 on success, 1 if no provider answered or could answer, 2 for a mistake in the command, 130
+        after an interrupt.
     """
     parser = _parser()
     parsed = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="replace")  # a sign that its encoding lacks is no reason to lose an answer
+        sys.stdout.reconfigure(errors="replace")  # a character that the encoding lacks must not lose the answer
     try:
         return int(parsed.command(parsed))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the answer has seen enough; what Python still wants to write at its end goes nowhere.
+        # The reader closed the pipe. Python flushes stdout at exit, so let that go to the null device.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except NbretryError as error:
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _refuse_dashes(parsed: argparse.Namespace) -> None:
-    """Refuse ``--`` as an option's value, in place of which argparse gives an empty list."""
+    """Refuse ``--`` as the value of an option; argparse turns it into an empty list."""
     for option in OPTIONS:
         value = getattr(parsed, option.dest)
         if value == [] or (isinstance(value, list) and [] in value):
@@ -101,7 +102,7 @@ def _ask(parsed: argparse.Namespace) -> int:
     try:
         asyncio.run(default_session().ask(question_of(prompt, parsed), paint))
     except NbretryError:
-        if not default_session().answers:  # nobody was asked, so no renderer has said why
+        if not default_session().answers:  # no provider was asked, so no renderer has shown the error
             raise
         return 1
     return 0
@@ -113,7 +114,7 @@ def _compare(prompt: str, parsed: argparse.Namespace) -> int:
     paint = ComparisonConsole(sys.stdout, sys.stderr, headings(parsed.compare))
     try:
         asyncio.run(default_session().compare(question_of(prompt, parsed), parsed.compare, paint))
-    except RetryProviderError:  # of which the renderer has told
+    except RetryProviderError:  # the renderer has already shown it
         return 1
     return 0
 

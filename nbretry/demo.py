@@ -1,4 +1,4 @@
-"""Executes a notebook in a real kernel and tells in the terminal what it asked, who failed and who answered."""
+"""Execute a notebook in a real kernel, and print what it asks, which providers fail and which one answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RULE = "─" * 72
 
 
 class _Narrator:
-    """Prints a cell's outputs as they come, of a repainted output only what is new."""
+    """Prints a cell's outputs as they arrive; of a repainted output, only what is new."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -26,12 +26,12 @@ class _Narrator:
         self._in_line = False
 
     def text(self, source: str) -> None:
-        """A cell of text has its turn: its headings are told with the code under them."""
+        """Note the headings of a Markdown cell; they are printed above the next code cell."""
         without_code = re.sub(r"^```.*?^```", "", source, flags=re.MULTILINE | re.DOTALL)
         self._headings += re.findall(r"^#{1,6} .*", without_code, re.MULTILINE)
 
     def cell(self, source: str) -> None:
-        """A code cell begins."""
+        """Print a code cell that starts to run, below the headings before it."""
         for heading in self._headings:
             self._line(f"\n{heading}")
         self._headings.clear()
@@ -42,7 +42,7 @@ class _Narrator:
         self._line("")
 
     def message(self, message: dict[str, Any]) -> None:
-        """A message of the kernel about the cell that runs."""
+        """Print the output in a kernel message about the running cell."""
         content = message["content"]
         match message["msg_type"]:
             case "stream":
@@ -80,17 +80,17 @@ class _Narrator:
 
 
 def run_demo(notebook: Path, output: Path) -> int:
-    """Execute a notebook, narrate it and write the executed copy.
+    """Execute a notebook, print what happens and write the executed copy.
 
     Args:
         notebook: the ``.ipynb`` file.
-        output: where the executed copy is written, also where a cell failed.
+        output: where the executed copy is written, even if a cell failed.
 
     Returns:
-        The exit status: 0, or 1 where a cell failed.
+        The exit status: 0, or 1 if a cell failed.
 
     Raises:
-        ConfigError: the file is not there, or the packages that execute notebooks are missing.
+        ConfigError: the file does not exist, or the packages that execute notebooks are not installed.
     """
     try:
         from nbclient import NotebookClient
@@ -121,7 +121,7 @@ def run_demo(notebook: Path, output: Path) -> int:
         document,
         timeout=600,
         resources={"metadata": {"path": str(notebook.resolve().parent)}},
-        extra_arguments=["--log-level=ERROR"],  # the kernel's own notices are not what is told here
+        extra_arguments=["--log-level=ERROR"],  # hide the kernel's own notices
     )
     status = 0
     print(f"Executing {notebook}", _RULE, sep="\n")  # noqa: T201

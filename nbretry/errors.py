@@ -1,30 +1,30 @@
-"""The error tree.
+"""The exceptions that nbretry raises, as a tree.
 
     NbretryError
-    ├── RetryProviderError          every provider failed, or the one that had begun to answer broke off
-    ├── RetryNoProviderError        there was nobody to ask
-    ├── ConfigError                 a setting is wrong: which one, and what would be right
-    ├── AnswerFormatError           an answer is not in the form that was asked for
+    ├── RetryProviderError          no provider gave a complete answer
+    ├── RetryNoProviderError        there was no provider to ask
+    ├── ConfigError                 a setting is invalid: which one, and what would be valid
+    ├── AnswerFormatError           an answer is not in the requested format
     └── ProviderError               one provider failed
-        ├── APIConnectionError      it could not be reached
+        ├── APIConnectionError      the provider could not be reached
         │   └── APITimeoutError     it did not answer in time
         ├── APIStatusError          it answered with an HTTP status of 400 or more
-        │   ├── BadRequestError             400, 422: the request itself is wrong
-        │   │   ├── ContextLengthError      the prompt is longer than the model takes
-        │   │   └── ImageInputError         the prompt has an image, and the model takes none
+        │   ├── BadRequestError             400, 422: the request itself is invalid
+        │   │   ├── ContextLengthError      the prompt is longer than the model accepts
+        │   │   └── ImageInputError         the prompt contains an image, and the model accepts none
         │   ├── AuthenticationError         401
         │   ├── PermissionDeniedError       402, 403
         │   ├── NotFoundError               404
         │   ├── RateLimitError              429
         │   └── ServerError                 5xx
-        ├── StreamError             the answer came, and was not whole
+        ├── StreamError             the answer is incomplete
         │   ├── StreamInterruptedError      the stream broke off
-        │   └── EmptyResponseError          it ended without any content
-        └── NotAskedError           it was passed over
-            ├── RestingError                it rests after failures
-            └── CostLimitError              its request would have passed ``max_cost``
+        │   └── EmptyResponseError          the answer has no content
+        └── NotAskedError           the provider was skipped
+            ├── RestingError                it is cooling down after failures
+            └── CostLimitError              the request would exceed ``max_cost``
 
-The names below ``ProviderError`` are those of the OpenAI and Anthropic SDKs where those have one.
+The names below ``ProviderError`` match those of the OpenAI and Anthropic SDKs where the SDKs have an equivalent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What happens in a run, as frozen facts and fragments; the one truth that every view is made from.
+"""The events of a run, as frozen dataclasses; every view is made from them.
 
 Times named ``at`` are seconds since the run started, from a monotonic clock. Attempts are numbered from 1. `to_json`
 and `from_json` turn an event into a plain dict and back, so that a JSON-lines log folds to the same answer as the run.
@@ -39,20 +39,20 @@ __all__ = [
 ]
 
 NextStep: TypeAlias = Literal["retry", "fallback", "continue", "stop"]
-"""What follows a failed attempt: the same provider again, the next provider, one that goes on from the text so far, or
-the end of the run."""
+"""What follows a failed attempt: the same provider again, the next provider, one that continues the text so far, or the
+end of the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A question was put.
+    """A run started: a question was asked.
 
     Attributes:
         started_at: seconds since the epoch.
-        providers: names in the order of asking.
-        model: the model asked for; empty for each provider's own default.
-        request_sha256: hash of model and messages, by which a record can be matched to its question.
-        messages: the conversation that was sent; empty in records of before it was kept.
+        providers: names of the providers, in the order in which they are asked.
+        model: the requested model; empty for each provider's own default.
+        request_sha256: hash of model and messages; use it to match a record to its question.
+        messages: the conversation that was sent; empty in older records, which did not keep it.
 
     Example:
         >>> event = RunStarted(1_767_225_600.0, ("groq", "local"), model="", request_sha256="5df6e0e2")
@@ -69,11 +69,11 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """A provider was asked.
+    """An attempt started: a provider was asked.
 
     Attributes:
-        prompt_tokens: an estimate of the tokens of the messages; None where nobody counts.
-        price: US dollars for a million tokens of the prompt and of the answer; None where it is not known.
+        prompt_tokens: an estimate of the tokens of the messages; None if the run does not track costs.
+        price: US dollars per million tokens of the prompt and of the answer; None if it is not known.
 
     Example:
         >>> event = AttemptStarted(1, "groq", "gpt-oss-120b", at=0.0)
@@ -91,10 +91,10 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptSkipped:
-    """A provider was passed over, and nothing was sent to it.
+    """A provider was skipped, and no request was sent to it.
 
     Attributes:
-        exception: why: a `NotAskedError`.
+        exception: the reason, a `NotAskedError`.
 
     Example:
         >>> event = AttemptSkipped(1, "groq", "", RuntimeError("it rests 12 s more"), at=0.0)
@@ -111,10 +111,10 @@ class AttemptSkipped:
 
 @dataclass(frozen=True, slots=True)
 class AttemptCancelled:
-    """A provider was given up because another one that was asked beside it was quicker.
+    """An attempt was cancelled because another provider that was asked in parallel was faster.
 
     Attributes:
-        reason: in a few words.
+        reason: the reason, in a few words.
 
     Example:
         >>> AttemptCancelled(1, "local was quicker", at=5.2).reason
@@ -128,7 +128,7 @@ class AttemptCancelled:
 
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
-    """The provider said what it is doing before it can answer.
+    """The provider reported what it is doing before it can answer.
 
     >>> StatusChanged(2, "loading the model").text
     'loading the model'
@@ -140,10 +140,16 @@ class StatusChanged:
 
 @dataclass(frozen=True, slots=True)
 class ResponseIdentified:
-    """The wire told who answers: the model's full name, the request's identifier, the provider behind a provider.
+    """The response reported who answers.
 
-    >>> ResponseIdentified(1, model="gpt-oss-120b-2026-08-05", request_id="req-7").request_id
-    'req-7'
+    Attributes:
+        model: the model's full name.
+        request_id: the provider's own identifier of the request.
+        provider: name of the provider that took the question, if the one that was asked passed it on.
+
+    Example:
+        >>> ResponseIdentified(1, model="gpt-oss-120b-2026-08-05", request_id="req-7").request_id
+        'req-7'
     """
 
     attempt: int
@@ -178,7 +184,7 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """A fragment of the model's reasoning, which is no part of the answer.
+    """A fragment of the model's reasoning, which is not part of the answer.
 
     >>> ReasoningDelta(1, "The user asks why …").text
     'The user asks why …'
@@ -190,7 +196,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class UsageReported:
-    """The provider counted its tokens.
+    """The provider reported its token counts.
 
     >>> from nbretry.types import Usage
     >>> UsageReported(1, Usage(prompt_tokens=11, completion_tokens=6)).usage.total_tokens
@@ -203,7 +209,7 @@ class UsageReported:
 
 @dataclass(frozen=True, slots=True)
 class AttemptSucceeded:
-    """The provider's answer is whole.
+    """The provider's answer is complete.
 
     >>> AttemptSucceeded(2, finish_reason="length", at=4.0).finish_reason
     'length'
@@ -219,9 +225,9 @@ class AttemptFailed:
     """The provider failed.
 
     Attributes:
-        exception: what was raised, the object itself.
-        next_step: what the policy decided.
-        wait_for: seconds before the next step, 0 where it follows at once.
+        exception: the exception object that was raised.
+        next_step: what the run does next.
+        wait_for: seconds before the next step; 0 if it follows at once.
 
     Example:
         >>> event = AttemptFailed(1, TimeoutError("no content came"), next_step="fallback", wait_for=0.0, at=20.0)
@@ -249,7 +255,7 @@ class RunCompleted:
 
 @dataclass(frozen=True, slots=True)
 class RunFailed:
-    """Nobody answered, and the run is over.
+    """No provider gave a complete answer, and the run is over.
 
     >>> RunFailed(RuntimeError("every provider failed"), at=3.1).exception
     RuntimeError('every provider failed')
@@ -292,7 +298,7 @@ _BY_NAME: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Event
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The event as a dict that `json.dumps` takes, secrets masked, with its class's name under ``event``.
+    """Return the event as a dict for `json.dumps`, with secrets masked and its class's name under ``event``.
 
     >>> to_json(TextDelta(1, "Hello"))
     {'event': 'TextDelta', 'attempt': 1, 'text': 'Hello'}
@@ -304,10 +310,10 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 def from_json(record: Mapping[str, Any]) -> Event:
-    """The event that `to_json` wrote; exceptions come back as `RecordedError`.
+    """Return the event that `to_json` made this dict from; exceptions come back as `RecordedError`.
 
     Raises:
-        ValueError: the record names no known event or its fields do not fit.
+        ValueError: the record names no known event, or its fields do not fit.
 
     Example:
         >>> from_json({"event": "TextDelta", "attempt": 1, "text": "Hello"})
@@ -334,7 +340,7 @@ def from_json(record: Mapping[str, Any]) -> Event:
 
 
 def exception_to_json(exception: BaseException) -> dict[str, Any]:
-    """Type, masked message, status code and ``retry_after`` of an exception, without what it does not carry."""
+    """Return type, masked message, status code and ``retry_after`` of an exception, as far as it has them."""
     record: dict[str, Any] = {"type": type_name(exception), "message": message_of(exception)}
     for name in ("status_code", "retry_after"):
         value = attribute_of(exception, name)
@@ -344,7 +350,7 @@ def exception_to_json(exception: BaseException) -> dict[str, Any]:
 
 
 def exception_from_json(record: Mapping[str, Any]) -> RecordedError:
-    """The exception that `exception_to_json` wrote."""
+    """Return the exception that `exception_to_json` made this dict from."""
     return RecordedError(
         record["type"],
         record["message"],
@@ -354,10 +360,10 @@ def exception_from_json(record: Mapping[str, Any]) -> RecordedError:
 
 
 def exception_in(record: Record, name: str) -> RecordedError | None:
-    """The exception that is in this field of a record, or None.
+    """Return the exception in this field of a record, or None.
 
     Raises:
-        ValueError: it is no record of one.
+        ValueError: the field does not hold the record of an exception.
     """
     inner = record.inner(name, ("type", "message", "status_code", "retry_after"))
     if inner is None:
@@ -368,10 +374,10 @@ def exception_in(record: Record, name: str) -> RecordedError | None:
 
 
 def usage_in(record: Record, name: str) -> Usage | None:
-    """The tokens that are in this field of a record, or None.
+    """Return the token counts in this field of a record, or None.
 
     Raises:
-        ValueError: it is no record of them.
+        ValueError: the field does not hold the record of token counts.
     """
     inner = record.inner(name, ("prompt_tokens", "completion_tokens", "estimated"))
     if inner is None:
@@ -381,7 +387,7 @@ def usage_in(record: Record, name: str) -> Usage | None:
 
 
 def usage_to_json(usage: Usage) -> dict[str, int | None]:
-    """Both counts, and ``estimated`` where they are."""
+    """Return both token counts, and ``estimated`` if they are estimates."""
     record = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
     return {**record, "estimated": True} if usage.estimated else record
 

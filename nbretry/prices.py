@@ -1,7 +1,8 @@
-"""What tokens cost, and how many there will be: a table of prices, and estimates for what nobody has counted yet.
+"""Prices of tokens, and estimates of token counts that no provider has reported yet.
 
-Prices are in US dollars per million tokens. They are, in this order: the user's own, 0 for what runs on this machine,
-and those of the package ``genai-prices`` where it is installed. Its table comes with the package and is never fetched.
+Prices are in US dollars per million tokens. `PriceTable` looks them up in this order: your own prices, 0 for models
+that run on this machine, and the table of the package ``genai-prices`` if it is installed. That table comes with the
+package and is never downloaded.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ _DATE = re.compile(r"[-@]20\d\d-?(?:0[1-9]|1[0-2])-?[0-3]\d$")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model's tokens cost.
+    """The price of a model's tokens.
 
     Attributes:
         prompt: US dollars per million tokens of the messages.
         completion: US dollars per million tokens of the answer.
 
     Raises:
-        ConfigError: one of them is no number of 0 or more.
+        ConfigError: one of them is not a number of 0 or more.
 
     Example:
         >>> from nbretry.types import Usage
@@ -52,7 +53,7 @@ class Price:
             if (
                 isinstance(value, bool)
                 or not isinstance(value, int | float)
-                or not 0 <= value <= sys.float_info.max  # which NaN and infinity are not
+                or not 0 <= value <= sys.float_info.max  # excludes NaN and infinity
             ):
                 raise ConfigError(
                     f"the {name} price must be 0 or more US dollars per million tokens, for example 2.5, not {value!r}"
@@ -60,10 +61,10 @@ class Price:
             object.__setattr__(self, name, float(value))
 
     def cost(self, usage: Usage) -> float | None:
-        """US dollars for this many tokens.
+        """Return the cost of this many tokens in US dollars; None if neither count is known.
 
-        Tokens that the provider read from its cache, or wrote to it, are taken for ordinary ones. A count that is
-        unknown beside a known one counts as 0; None where neither is known.
+        Tokens that the provider read from its cache or wrote to it are treated as ordinary ones. If only one count is
+        known, the other one counts as 0.
         """
         if usage.total_tokens is None:
             return None
@@ -76,8 +77,8 @@ class PriceTable:
     """The prices of models by provider.
 
     Args:
-        prices: the user's own, ``{name: Price(prompt, completion)}`` or ``{name: (prompt, completion)}``, with names as
-            for `set`.
+        prices: your own prices, ``{name: Price(prompt, completion)}`` or ``{name: (prompt, completion)}``, with names
+            as for `set`.
 
     Raises:
         ConfigError: a name is empty, or a price is not two numbers of 0 or more.
@@ -104,16 +105,16 @@ class PriceTable:
                 )
 
     def set(self, name: str, prompt: float, completion: float) -> None:
-        """Set a price of one's own, in place of any other.
+        """Set a price of your own, which takes precedence over any other.
 
         Args:
-            name: ``provider/model``, ``model``, or ``provider`` for every model of it; upper and lower case are one.
-                It stands for the dated releases of the model too: ``gpt-x`` for ``gpt-x-2026-01-31``.
+            name: ``provider/model``, ``model``, or ``provider`` for all models of a provider; case is ignored. The
+                name of a model also covers its dated releases: ``gpt-x`` covers ``gpt-x-2026-01-31``.
             prompt: US dollars per million tokens of the messages.
             completion: US dollars per million tokens of the answer.
 
         Raises:
-            ConfigError: the name is empty, or a price is no number of 0 or more.
+            ConfigError: the name is empty, or a price is not a number of 0 or more.
 
         Example:
             >>> prices = PriceTable()
@@ -129,28 +130,29 @@ class PriceTable:
             raise ConfigError(f"price of {name!r}: {error}") from None
 
     def needs_package(self, provider: str) -> bool:
-        """Whether a price of this provider may be looked up in the package's table, which has not been loaded yet."""
+        """Return whether looking up a price of this provider may load the package's table, which is not loaded yet."""
         name = _key(provider.rpartition("→")[2])
         free = name in self._own or name in _FREE or _LOOPBACK.fullmatch(name) is not None
         return not free and "genai_prices" not in sys.modules and importlib.util.find_spec("genai_prices") is not None
 
     def load_package(self) -> None:
-        """Load the package's table, for whoever does not want to wait for that in an event loop."""
+        """Load the package's table now, so that a later lookup does not block an event loop."""
         _package_price("openai", "gpt-4o", 0)
 
     def price(self, provider: str, model: str, *, prompt_tokens: int = 0, own_only: bool = False) -> Price | None:
-        """The price of a model at this moment; None where it is not known.
+        """Return the current price of a model; None if it is not known.
 
-        The user's own come first: that of the provider's model, then that of the model, then that of the provider.
-        Then the local model and the servers on this machine are free. The rest is looked up in the table of
-        ``genai-prices``, which takes 0.1 to 0.3 s the first time; of a provider whose name it does not know, the model
-        counts where its name stands for one maker's. A model that also costs something for each request is unknown.
+        Your own prices come first: for the provider's model, then for the model, then for the provider. The local
+        model and servers on this machine are free. All other prices are looked up in the table of ``genai-prices``,
+        which takes 0.1 to 0.3 s the first time. If the table does not know the provider, the model's name is used,
+        provided that it belongs to exactly one maker. The price of a model with a fee per request is not known.
 
         Args:
-            provider: its name or its endpoint's host; of ``a → b``, who passed a question on, the last part counts.
-            model: as it was asked for, or as the wire tells it.
-            prompt_tokens: tokens of the messages: some models cost more for long ones.
-            own_only: do not look into the package's table.
+            provider: name of the provider or host of its endpoint. Of ``a → b`` (``a`` passed the question on to
+                ``b``), only the last part is used.
+            model: name of the model, as requested or as reported in the response.
+            prompt_tokens: tokens of the messages; some models cost more for long prompts.
+            own_only: do not use the package's table.
         """
         provider, model = _key(provider.rpartition("→")[2]), _key(model)
         undated = _DATE.sub("", model)
@@ -180,17 +182,21 @@ def _package_price(provider: str, model: str, prompt_tokens: int) -> Price | Non
     except (LookupError, ValueError):
         return None
     if found.total_price != found.input_price + found.output_price:
-        return None  # there is a fee for each request beside the tokens
+        return None  # the model also charges a fee per request
     if found.model_price.input_mtok is None or found.model_price.output_mtok is None:
-        # The table has no numbers for what is free, and none for what is unknown.
+        # The table has no numbers for free models, and none for models whose price it does not know.
         return Price(0, 0) if found.model.id.endswith(":free") else None
     return Price(float(found.input_price / tokens * 1_000_000), float(found.output_price * 1_000_000))
 
 
 def _package_provider(provider: str, model: str) -> str:
-    """The package's identifier of a provider; raises LookupError where there is none.
+    """Return the package's identifier of a provider.
 
-    Its own matching by name takes whatever contains ``openai`` for OpenAI, so names have to be equal here.
+    The package's own matching takes every name that contains ``openai`` for OpenAI, so this function compares whole
+    names.
+
+    Raises:
+        LookupError: neither the provider's name nor the model's name identifies one provider of the package.
     """
     from genai_prices.data_snapshot import get_snapshot
 
@@ -203,7 +209,7 @@ def _package_provider(provider: str, model: str) -> str:
         try:
             return snapshot.find_provider(None, None, f"https://{name}").id
         except LookupError:
-            pass  # a host of the user's own
+            pass  # a host that the package does not know
     makers = [each.id for each in snapshot.providers if each.model_match and each.model_match.is_match(model)]
     if len(makers) != 1:
         raise LookupError(model)
@@ -243,15 +249,18 @@ _ATTACHMENT_TOKENS = 1000
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens a text is, without a tokenizer.
+    """Estimate the number of tokens in a text, without a tokenizer.
 
-    Counts words, numbers, signs and the letters of other scripts, each with a weight of its own. Measured on pieces of
-    4,000 characters against ``o200k_base``, the tokenizer of OpenAI's models since GPT-4o: of 236 pieces of English,
-    code and 17 other languages 91 % were within 20 % of the true count, 97 % within 30 %. On the whole English and code
-    came out at 0.92 to 1.09 of it, JSON full of numbers at 0.85; German, French and Spanish at 0.99 to 1.02, Russian
-    1.13, Chinese 0.86 to 1.07, Japanese 1.03, Korean 0.96; the lowest was Polish, 0.79, the highest Vietnamese, 1.24.
-    Older and smaller vocabularies make more tokens than that: against the one of SmolLM2-135M, English and code came
-    out at 0.76 to 0.98, and ``cl100k_base`` makes up to three times as many of scripts that are not Latin.
+    The estimate counts words, numbers, signs and the letters of other scripts, each with its own weight.
+
+    Its accuracy was measured against ``o200k_base``, the tokenizer of OpenAI's models since GPT-4o, on 236 pieces of
+    4,000 characters in English, code and 17 other languages: 91 % were within 20 % of the true count, 97 % within 30 %.
+    Overall, the ratio of the estimate to the true count was 0.92 to 1.09 for English and code, 0.85 for JSON full of
+    numbers, 0.99 to 1.02 for German, French and Spanish, 1.13 for Russian, 0.86 to 1.07 for Chinese, 1.03 for Japanese
+    and 0.96 for Korean. The lowest was Polish with 0.79, the highest Vietnamese with 1.24.
+
+    Older and smaller vocabularies need more tokens: with the one of SmolLM2-135M, the ratio for English and code was
+    0.76 to 0.98, and ``cl100k_base`` needs up to three times as many tokens for scripts that are not Latin.
     """
     tokens = 0.0
     for piece in _PIECES.finditer(text):
@@ -263,10 +272,11 @@ def estimate_tokens(text: str) -> int:
 
 
 def estimate_prompt_tokens(messages: Messages) -> int:
-    """About how many tokens a conversation is: its text as `estimate_tokens` has it, and 4 for each message.
+    """Estimate the number of tokens in a conversation: its text by `estimate_tokens`, plus 4 for each message.
 
-    A part that is no text, such as an image, counts as 1,000: an image of a million pixels is 800 to 1,600 by the rules
-    of the large services. What is sent beside the messages, such as descriptions of tools, is not counted.
+    A part that is not text, such as an image, counts as 1,000 tokens: by the rules of the large services, an image of
+    a million pixels is 800 to 1,600 tokens. Anything sent in addition to the messages, such as descriptions of tools,
+    is not counted.
     """
     return sum(
         _MESSAGE_TOKENS + _content_tokens(message.get("content")) + _call_tokens(message.get("tool_calls"))
@@ -288,9 +298,9 @@ def _part_tokens(part: Any) -> int:
     if isinstance(part, Mapping):
         if isinstance(part.get("text"), str):
             return estimate_tokens(part["text"])
-        if "content" in part:  # what a tool gave
+        if "content" in part:  # a tool's result
             return _content_tokens(part["content"])
-        if "input" in part:  # what a tool is called with
+        if "input" in part:  # a tool's arguments
             return _call_tokens(part["input"])
     return _ATTACHMENT_TOKENS
 
@@ -300,11 +310,11 @@ def _call_tokens(call: Any) -> int:
 
 
 def dollars(value: float, *, estimated: bool = False) -> str:
-    """An amount of money in the fewest digits that tell something: ``$1.20``, ``$0.0034``, and ``≈`` of an estimate."""
+    """Format US dollars with the fewest useful digits, such as ``$1.20`` or ``$0.0034``; ``≈`` marks an estimate."""
     sign = "≈ " if estimated else ""
     if value == 0:
         return f"{sign}$0"
     if value < 1e-6:
         return f"{sign}< $0.000001"
-    digits = 2 if value >= 0.0995 else 1 - math.floor(math.log10(value))  # two that are not 0
+    digits = 2 if value >= 0.0995 else 1 - math.floor(math.log10(value))  # two significant digits
     return f"{sign}${value:.{digits}f}"

@@ -1,8 +1,8 @@
-"""The types that the contract names, and the chunks that our own providers put beside the text.
+"""The types of the provider contract, and the metadata chunks that nbretry's own providers yield besides text.
 
-A *chunk* is what a provider's generator yields. A non-empty `str` is content. The classes below are chunks that tell
-about the answer and are no part of it; `RetryProvider.create_completion` and `create_async_generator` drop them, and
-`RetryProvider.stream_events` turns them into events.
+A *chunk* is what a provider's generator yields. A non-empty `str` is content. The subclasses of `Metadata` are chunks
+with information about the answer, and are not part of it; `RetryProvider.create_completion` and
+`create_async_generator` drop them, and `RetryProvider.stream_events` turns them into events.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ __all__ = [
 ]
 
 Content: TypeAlias = str | list[dict[str, Any]]
-"""What a message says: text, or parts as ``{"type": "text", "text": …}`` and ``{"type": "image_url", "image_url":
-{"url": …}}``."""
+"""The content of a message: text, or parts such as ``{"type": "text", "text": …}`` and ``{"type": "image_url",
+"image_url": {"url": …}}``."""
 
 Format: TypeAlias = Literal["markdown", "text", "code", "json", "html"]
-"""What an answer is to be."""
+"""The requested format of an answer."""
 
 Painting: TypeAlias = Literal["live", "once"]
-"""When an answer is shown in a notebook: while it comes, or when it has ended."""
+"""When a notebook shows an answer: while it arrives (``live``), or when it has ended (``once``)."""
 
 Message: TypeAlias = dict[str, Any]
 """One message: ``{"role": "system" | "user" | "assistant" | "tool", "content": str | list of parts}``."""
@@ -48,14 +48,14 @@ Messages: TypeAlias = list[Message]
 """A conversation, oldest message first."""
 
 CreateResult: TypeAlias = Iterator[Any]
-"""What ``create_completion`` gives: an iterator of chunks."""
+"""What ``create_completion`` returns: an iterator of chunks."""
 
 AsyncResult: TypeAlias = AsyncIterator[Any]
-"""What ``create_async_generator`` gives: an asynchronous iterator of chunks."""
+"""What ``create_async_generator`` returns: an asynchronous iterator of chunks."""
 
 
 class HasCreateCompletion(Protocol):
-    """An instance that answers as a generator of chunks.
+    """A provider instance that answers as a generator of chunks.
 
     >>> from nbretry import RetryProvider
     >>> class Counting:
@@ -67,11 +67,11 @@ class HasCreateCompletion(Protocol):
 
     @property
     def create_completion(self) -> Callable[..., Any]:
-        """Takes model and messages, and gives the chunks one after the other."""
+        """Function that takes model and messages and yields the chunks one by one."""
 
 
 class HasCreateAsync(Protocol):
-    """An instance that answers as a coroutine.
+    """A provider instance that answers as a coroutine.
 
     >>> from nbretry import RetryProvider
     >>> class Polite:
@@ -83,11 +83,11 @@ class HasCreateAsync(Protocol):
 
     @property
     def create_async(self) -> Callable[..., Any]:
-        """Takes model and messages, and gives the whole answer."""
+        """Coroutine function that takes model and messages and returns the whole answer."""
 
 
 class HasCreateAsyncGenerator(Protocol):
-    """An instance that answers as an asynchronous generator of chunks.
+    """A provider instance that answers as an asynchronous generator of chunks.
 
     >>> from nbretry import RetryProvider
     >>> class Echo:
@@ -100,7 +100,7 @@ class HasCreateAsyncGenerator(Protocol):
 
     @property
     def create_async_generator(self) -> Callable[..., Any]:
-        """Takes model and messages, and gives the chunks one after the other."""
+        """Asynchronous generator function that takes model and messages and yields the chunks one by one."""
 
 
 ProviderType: TypeAlias = HasCreateCompletion | HasCreateAsync | HasCreateAsyncGenerator | type[Any]
@@ -109,7 +109,7 @@ ProviderType: TypeAlias = HasCreateCompletion | HasCreateAsync | HasCreateAsyncG
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Base of the chunks that tell about an answer. As text each of them is empty.
+    """Base class of the chunks with information about an answer. Converted to text, each of them is empty.
 
     >>> "".join(map(str, ["Hello", Usage(11, 1), " world", FinishReason("stop")]))
     'Hello world'
@@ -121,12 +121,12 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Usage(Metadata):
-    """Tokens that a provider counted, or an estimate that is marked as one.
+    """Tokens that a provider counted, or an estimate marked as one.
 
     Attributes:
-        prompt_tokens: tokens of the messages, None where the provider did not say.
-        completion_tokens: tokens of the answer, None where the provider did not say.
-        estimated: whether a count is an estimate of ours.
+        prompt_tokens: tokens of the messages; None if the provider did not say.
+        completion_tokens: tokens of the answer; None if the provider did not say.
+        estimated: whether a count is nbretry's own estimate.
 
     Example:
         >>> Usage(prompt_tokens=11, completion_tokens=6).total_tokens
@@ -139,7 +139,7 @@ class Usage(Metadata):
 
     @property
     def total_tokens(self) -> int | None:
-        """Both together; None where neither is known."""
+        """The sum of both counts, where an unknown one counts as 0; None if neither is known."""
         if self.prompt_tokens is None and self.completion_tokens is None:
             return None
         return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
@@ -158,7 +158,7 @@ class FinishReason(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class Reasoning(Metadata):
-    """A fragment of the model's reasoning, shown apart from the answer.
+    """A fragment of the model's reasoning, shown separately from the answer.
 
     >>> Reasoning("The user asks why …").text
     'The user asks why …'
@@ -169,12 +169,12 @@ class Reasoning(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class ResponseInfo(Metadata):
-    """Who really answers, as the wire says.
+    """Who actually answers, as reported in the response.
 
     Attributes:
         model: the model's full name.
         request_id: the provider's own identifier of the request.
-        provider: for a provider that passes the question on: the name of the one that took it.
+        provider: name of the provider that took the question, if the one that was asked passed it on.
 
     Example:
         >>> ResponseInfo(model="gpt-oss-120b-2026-08-05", request_id="req-7").request_id
@@ -188,7 +188,7 @@ class ResponseInfo(Metadata):
 
 @dataclass(frozen=True, slots=True)
 class Status(Metadata):
-    """What a provider does before it can answer, in a few words (``loading the model``).
+    """What a provider is doing before it can answer, in a few words (``loading the model``).
 
     >>> Status("loading the model").text
     'loading the model'

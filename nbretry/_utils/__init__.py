@@ -1,1 +1,1 @@
-"""Helpers that know nothing of language models: masking of secrets, text, names, JSON records, the clock."""
+"""Helpers independent of language models: redaction, text, names, JSON records, optional types, display, clock."""

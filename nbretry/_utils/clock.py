@@ -1,4 +1,4 @@
-"""Time and chance, in one place so that a test can bring its own."""
+"""Time and randomness behind one interface, so that a test can replace them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ __all__ = ["SYSTEM_CLOCK", "Clock"]
 
 
 class Clock(Protocol):
-    """What the drivers of a run need of the outer world."""
+    """The time and randomness that the drivers of a run need."""
 
     def time(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards."""
+        """Return seconds from a clock that never runs backwards."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait, holding up this thread."""
+        """Wait for this many seconds, blocking the thread."""
 
     async def asleep(self, seconds: float) -> None:
-        """Wait, holding up this task."""
+        """Wait for this many seconds, suspending only this task."""
 
     def random(self) -> float:
-        """A float from 0 to 1."""
+        """Return a random float from 0 to 1."""
 
 
 class _SystemClock:

@@ -1,4 +1,4 @@
-"""What may name a provider or a conversation: what can be typed after an option."""
+"""Valid names of providers and conversations: names that can be typed after an option."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ __all__ = ["is_name", "name_refused", "split_name"]
 
 
 def is_name(text: str) -> bool:
-    """Whether a text is letters, digits, ``_``, ``-`` and ``.``, and at least one of them."""
+    """Return whether a text is a valid name: one or more letters, digits, ``_``, ``-`` and ``.``."""
     return bool(text) and all(character.isalnum() or character in "_-." for character in text)
 
 
 def name_refused(text: str, what: str) -> str:
-    """What is told of a text that is no name.
+    """Return the error message for a text that is not a valid name.
 
     Args:
-        text: what was written.
-        what: it should name, as ``a provider``.
+        text: the text that was typed.
+        what: what it should name, such as ``a provider``.
     """
     return f"{text!r} cannot name {what}: use letters, digits, '_', '-' and '.'"
 
 
 def split_name(written: str) -> tuple[str, str]:
-    """The name of a provider and that of its model, from ``name`` or ``name:model``.
+    """Split ``name`` or ``name:model`` into the name of a provider and that of its model.
 
-    A model's name may have colons itself, as ``ollama:qwen2:7b``.
+    A model's name may contain colons itself, as in ``ollama:qwen2:7b``.
 
     Args:
-        written: as it stands after ``-p``.
+        written: the text as typed after ``-p``.
 
     Returns:
-        Both without spaces around them; the model is empty where none is named.
+        Both names without spaces around them; the model is empty if none is given.
 
     Raises:
-        ValueError: there is a colon with nothing before it or nothing after it; the text is one line that says so.
+        ValueError: there is a colon with nothing before it or nothing after it; the message is one line that says so.
     """
     name, colon, model = (part.strip() for part in written.partition(":"))
     if colon and not name:

@@ -1,4 +1,4 @@
-"""Knows the values of other people's packages without importing any of them."""
+"""Instance checks for classes of optional packages, without importing those packages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["is_a"]
 
 
 def is_a(value: Any, module: str, *names: str) -> bool:
-    """Whether a value is an instance of a class that one of these names stands for in a module.
+    """Return whether a value is an instance of one of these classes of a module.
 
     Args:
-        value: anything.
-        module: where the classes can be had; where it has not been loaded, nothing is an instance of them.
-        *names: of the classes.
+        value: any value.
+        module: name of the module that has the classes. If it is not loaded, no value is an instance of them.
+        *names: names of the classes.
     """
     loaded = sys.modules.get(module)
     kinds = (getattr(loaded, name, None) for name in names)

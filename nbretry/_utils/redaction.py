@@ -1,7 +1,8 @@
-"""Keeps secrets out of everything that is shown, logged or saved.
+"""Masking of secrets in everything that is shown, logged or saved.
 
-Two nets: the values that this process knows to be secret (keys handed to providers, and environment variables whose
-name says so), and the shapes of keys that services hand out. A secret is replaced whole: not one character stays.
+Two kinds of text are masked: values that this process knows to be secret (keys passed to providers, and environment
+variables whose names say so), and text in the shape of the keys that services issue. A secret is replaced as a whole:
+none of its characters stays.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _SECRET_NAME = re.compile(
     r"(API_?KEY|(?:ACCESS|AUTH|PRIVATE|SECRET)_?KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE
 )
 KEY_PREFIX = r"(?:pk|rk|gsk|xai|csk|fw|tgp_v1|r8|hf|nvapi|ghp|gho|ghs|github_pat|glpat|pplx)[-_]"
-"""What keys of services begin with, beside ``sk-``, ``AIza``, ``AKIA`` and ``eyJ``; a pattern."""
+"""Pattern of the prefixes of services' keys, in addition to ``sk-``, ``AIza``, ``AKIA`` and ``eyJ``."""
 _WITH_DIGIT = r"(?=[A-Za-z0-9._~+/=\-]*\d)[A-Za-z0-9._~+/=\-]"
 _KEY_SHAPES = re.compile(
     rf"""
@@ -55,8 +56,8 @@ def remember_secret(value: str | None) -> None:
     """Mask this value from now on wherever it would be shown.
 
     Args:
-        value: a key or password. None and values under eight characters are passed over, as masking them would garble
-            ordinary text.
+        value: a key or password. None and values shorter than eight characters are ignored, because masking them would
+            garble ordinary text.
     """
     if value and len(value) >= _SHORTEST_SECRET:
         with _lock:
@@ -64,7 +65,7 @@ def remember_secret(value: str | None) -> None:
 
 
 def mask(text: str) -> str:
-    """The text with every secret in it replaced by ``[secret]``."""
+    """Return the text with every secret in it replaced by ``[secret]``."""
     for value in _values():
         if value in text:
             text = text.replace(value, MASK)
@@ -72,7 +73,7 @@ def mask(text: str) -> str:
 
 
 def mask_exception(exception: BaseException) -> None:
-    """Replace secrets in an exception's own texts, so that whoever shows it later does not show them."""
+    """Mask secrets in the texts of an exception and of its causes, in place, so that no later display shows them."""
     seen: set[int] = set()
     link: BaseException | None = exception
     while link is not None and id(link) not in seen:
@@ -83,34 +84,34 @@ def mask_exception(exception: BaseException) -> None:
 
 
 def key_shapes_in(text: str) -> list[str]:
-    """Whatever in a text has the shape of a key."""
+    """Return every part of a text that has the shape of a key."""
     return [found[0] for found in _KEY_SHAPES.finditer(text)]
 
 
 class MaskedStream:
-    """Masks a text that comes in fragments and goes where nothing can be taken back.
+    """Masks a text that arrives in fragments and that cannot be taken back once it is shown.
 
-    What could be the beginning of a secret is held back until the next fragment tells.
+    Text that could be the beginning of a secret is held back until the next fragment decides.
     """
 
     def __init__(self) -> None:
         self._held = ""
 
     def feed(self, fragment: str) -> str:
-        """What can be shown now."""
+        """Add a fragment, and return the text that can be shown now."""
         text = self._held + fragment
         length = len(text) - _undecided(text)
         self._held = text[length:]
         return mask(text[:length])
 
     def flush(self) -> str:
-        """What was held back; nothing follows it."""
+        """Return the text that was held back; call this after the last fragment."""
         text, self._held = self._held, ""
         return mask(text)
 
 
 def _undecided(text: str) -> int:
-    """How many characters at the end of a text could be the beginning of a secret, or are part of one."""
+    """Return how many characters at the end of a text could be the beginning of a secret, or are part of one."""
     values = _values()
     beginning = _KEY_BEGINNING.search(text)
     start = beginning.start() if beginning else len(text)
@@ -129,9 +130,9 @@ def _undecided(text: str) -> int:
 
 
 def _values() -> list[str]:
-    """The values known to be secret, longest first, as one may be part of another."""
+    """Return the values known to be secret, longest first, because one may be part of another."""
     values = {os.environ.get(name, "") for name in os.environ if names_secret(name)}
-    # A short plain word, as a test database's password, stands in too many innocent texts.
+    # A short plain word, such as a test database's password, occurs in too many harmless texts.
     values = {value for value in values if len(value) >= (_SHORTEST_SECRET * (2 if value.isalpha() else 1))}
     with _lock:
         values |= _known
@@ -140,5 +141,5 @@ def _values() -> list[str]:
 
 @functools.cache
 def names_secret(name: str) -> bool:
-    """Whether a variable of this name has a secret, as one that ends with ``API_KEY`` or ``TOKEN``."""
+    """Return whether a variable of this name holds a secret, such as one that ends with ``API_KEY`` or ``TOKEN``."""
     return _SECRET_NAME.search(name) is not None

@@ -1,4 +1,4 @@
-"""Plain records, as JSON has them: made from anything, masked, and read back with each field checked."""
+"""Plain JSON records: made from any value, masked, and read back with each field checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN_VALUE = 40
 
 
 def copied(value: Any) -> Any:
-    """Lists, dicts and tuples anew at every depth, everything else as it is."""
+    """Copy lists, dicts and tuples at every depth; keep everything else as it is."""
     if isinstance(value, dict):
         return {name: copied(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -26,7 +26,7 @@ def copied(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A new value of those that JSON has; what it has not is put in words."""
+    """Convert a value to the types of JSON; a value of any other type becomes its ``repr``."""
     if isinstance(value, dict):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -35,7 +35,7 @@ def plain(value: Any) -> Any:
 
 
 def whole_characters(text: str) -> str:
-    """The text with half characters, which nothing that is shown or saved can hold, replaced."""
+    """Replace lone surrogates in a text, because text with them can be neither displayed nor saved."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -44,7 +44,7 @@ def whole_characters(text: str) -> str:
 
 
 def masked(value: Any) -> Any:
-    """A record with every secret in its texts masked; an image, which has none, keeps its data."""
+    """Return a record with every secret in its texts masked; the data of images is kept, as it has no secrets."""
     if isinstance(value, str):
         return value if _IMAGE.fullmatch(value) else mask(value)
     if isinstance(value, dict):
@@ -53,9 +53,10 @@ def masked(value: Any) -> Any:
 
 
 class Recorded:
-    """What is pickled as its record, as exceptions of SDKs hold clients and sockets, which have no pickle.
+    """Base class of objects that are pickled as their record.
 
-    Derived classes do not change, and have ``to_dict`` and the class method ``from_dict``.
+    They may contain exceptions of SDKs, which hold clients and sockets that cannot be pickled. Derived classes are
+    immutable, and have ``to_dict`` and the class method ``from_dict``.
     """
 
     __slots__ = ()
@@ -72,15 +73,15 @@ class Recorded:
 
 
 class Record:
-    """A record whose fields are checked when they are read; one that is missing or None has its default.
+    """A record whose fields are checked when they are read; a field that is missing or None has its default.
 
     Args:
-        record: what was read.
-        what: what it should be the record of, for the error, as ``an answer``.
-        names: all fields that it may have.
+        record: the value that was read.
+        what: what it should be the record of, such as ``an answer``, for error messages.
+        names: names of all fields that it may have.
 
     Raises:
-        ValueError: it is no dict, or has another field; so does each method where a field does not fit.
+        ValueError: the value is not a dict, or has another field. Each method raises it if its field does not fit.
     """
 
     def __init__(self, record: Any, what: str, names: Sequence[str]) -> None:
@@ -93,39 +94,39 @@ class Record:
                 self._refuse(f"it has {_short(name)}{nearest(str(name), names)}")
 
     def text(self, name: str, default: str = "") -> str:
-        """A text, in whole characters."""
+        """Return a text, with lone surrogates replaced."""
         value = self._record.get(name)
         if not isinstance(value, str | None):
             self.refuse(name, "a text")
         return default if value is None else whole_characters(value)
 
     def optional_text(self, name: str) -> str | None:
-        """A text, or None."""
+        """Return a text, or None."""
         return None if self._record.get(name) is None else self.text(name)
 
     def number(self, name: str) -> float | None:
-        """A finite number, or None."""
+        """Return a finite number, or None."""
         value = self._record.get(name)
         if value is not None and not _is_number(value):
             self.refuse(name, "a number")
         return cast("float | None", value)
 
     def whole(self, name: str) -> int | None:
-        """A whole number of 0 or more, or None."""
+        """Return a whole number of 0 or more, or None."""
         value = self._record.get(name)
         if value is not None and not (isinstance(value, int) and _is_number(value) and value >= 0):
             self.refuse(name, "a whole number of 0 or more")
         return value
 
     def flag(self, name: str) -> bool:
-        """Whether something is so."""
+        """Return a bool; False if the field is missing."""
         value = self._record.get(name)
         if not isinstance(value, bool | None):
             self.refuse(name, "true or false")
         return bool(value)
 
     def word(self, name: str, words: Iterable[str]) -> str | None:
-        """One of these words, or None."""
+        """Return one of these words, or None."""
         known = list(words)
         value = self._record.get(name)
         if value is not None and value not in known:
@@ -133,19 +134,19 @@ class Record:
         return value
 
     def numbers(self, name: str) -> list[float]:
-        """A list of finite numbers of 0 or more."""
+        """Return a list of finite numbers of 0 or more."""
         values = self.items(name, (int, float), "numbers")
         if not all(_is_number(value) and value >= 0 for value in values):
             self.refuse(name, "a list of numbers of 0 or more")
         return values
 
     def items(self, name: str, kind: type[Any] | tuple[type[Any], ...], kinds: str) -> list[Any]:
-        """A list.
+        """Return a list.
 
         Args:
-            name: of the field.
+            name: name of the field.
             kind: the type or types of each item.
-            kinds: what the items are, for the error.
+            kinds: what the items are called in the error message.
         """
         value = self._record.get(name)
         if value is None:
@@ -155,16 +156,16 @@ class Record:
         return list(value)
 
     def inner(self, name: str, names: Sequence[str]) -> Record | None:
-        """A record in this one, or None."""
+        """Return a record inside this one, or None."""
         value = self._record.get(name)
         return None if value is None else Record(value, f"{self._what}, {name!r}", names)
 
     def refuse(self, name: str, right: str) -> NoReturn:
-        """Say that a field does not fit.
+        """Raise the error for a field that does not fit.
 
         Args:
-            name: of the field.
-            right: what would be right.
+            name: name of the field.
+            right: what would be valid.
         """
         value = self._record.get(name)
         self._refuse(f"{name!r} is {'missing' if value is None else _short(value)}, and should be {right}")
@@ -174,7 +175,7 @@ class Record:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it can be reckoned with: JSON as Python reads it has NaN, infinity and integers without end."""
+    """Return whether a value is safe to calculate with; Python's JSON allows NaN, infinity and integers of any size."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 

@@ -1,4 +1,4 @@
-"""Long texts cut so that they fit, and that they were cut is to be seen."""
+"""Helpers that shorten a text visibly, put it on one line, and suggest a known word for a misspelled one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _LONGEST_LINE = 500
 
 
 def cut_note(count: int) -> str:
-    """What stands in place of so many characters."""
+    """Return the note that replaces this many characters."""
     return f"[… {count:,} characters cut …]"
 
 
 def cut_middle(text: str, limit: int) -> str:
-    """A text with so much of its middle cut that it fits, and a note in its place.
+    """Cut the middle out of a text so that it fits, and put a note in its place.
 
     Args:
-        text: secrets must be masked before, as half a secret cannot be known as one.
-        limit: characters; where not even the note fits, the note is all that is left.
+        text: the text. Mask secrets first, because half a secret is not recognized as one.
+        limit: the limit in characters. If not even the note fits, only the note is left.
     """
     if len(text) <= limit:
         return text
@@ -29,18 +29,21 @@ def cut_middle(text: str, limit: int) -> str:
 
 
 def cut_end(text: str, longest: int) -> str:
-    """A text of at most so many characters, the last of them an ellipsis where more is missing."""
+    """Cut a text to at most this many characters; the last one is an ellipsis if something is missing."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def one_line(text: str, longest: int = _LONGEST_LINE) -> str:
-    """The text without line breaks, and shortened where it is very long."""
+    """Return the text without line breaks, shortened if it is very long."""
     return cut_end(" ".join(text.split()), longest)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """The end of a line that refuses a word: ``; did you mean 'x'?`` where a known one is near, else all of them."""
-    import difflib  # for a mistake only
+    """Return the end of an error message about an unknown word.
+
+    It is ``; did you mean 'x'?`` if a known word is similar, else a list of all known words.
+    """
+    import difflib  # needed only after a mistake
 
     by_lower_case = {name.lower(): name for name in reversed(known)}
     close = difflib.get_close_matches(word, known, n=1) or [

@@ -1,4 +1,7 @@
-"""From the text of an option or a setting to its value; each refuses what it cannot take in one line."""
+"""Convert the text of an option or a setting to its value.
+
+Each converter raises `argparse.ArgumentTypeError` with a one-line message if the text is not valid.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ __all__ = [
 
 
 def to_providers(text: str) -> list[str]:
-    """Names with commas between, each as ``name`` or ``name:model``."""
+    """Return the names in a comma-separated list, each as ``name`` or ``name:model``."""
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         hint = ", and no spaces" if text.endswith(",") else ""
@@ -41,7 +44,7 @@ def to_providers(text: str) -> list[str]:
 
 
 def to_temperature(text: str) -> float:
-    """A number from 0 to 2."""
+    """Return a temperature, a number from 0 to 2."""
     try:
         value = float(text)
     except ValueError:
@@ -52,14 +55,14 @@ def to_temperature(text: str) -> float:
 
 
 def to_max_tokens(text: str) -> int:
-    """A number of tokens, at least one."""
+    """Return a number of tokens, at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is no number of tokens: write a whole number from 1")
     return int(text)
 
 
 def to_seconds(text: str) -> float:
-    """A time limit in seconds."""
+    """Return a time limit in seconds, above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -70,7 +73,7 @@ def to_seconds(text: str) -> float:
 
 
 def to_hedge_after(text: str) -> float | str:
-    """Seconds, or a quantile as ``p90``."""
+    """Return seconds, or a quantile such as ``p90``."""
     try:
         value: float | str = float(text)
     except ValueError:
@@ -85,31 +88,31 @@ def to_hedge_after(text: str) -> float | str:
 
 
 def to_on_break(text: str) -> str:
-    """One of `nbretry.retry.policy.OnBreak`."""
+    """Return one of `nbretry.retry.policy.OnBreak`."""
     return _one_of(OnBreak, text)
 
 
 def to_painting(text: str) -> str:
-    """One of `nbretry.types.Painting`."""
+    """Return one of `nbretry.types.Painting`."""
     return _one_of(Painting, text)
 
 
 def to_retries(text: str) -> int:
-    """How often to ask again, 0 to 20."""
+    """Return how many times to retry a provider, 0 to 20."""
     if not text.isdecimal() or int(text) > 20:
         raise ArgumentTypeError(f"{text!r} is no number of retries: write a whole number from 0 to 20")
     return int(text)
 
 
 def to_rounds(text: str) -> int:
-    """How often to go through the providers, 1 to 20."""
+    """Return how many times to go through the providers, 1 to 20."""
     if not text.isdecimal() or not 1 <= int(text) <= 20:
         raise ArgumentTypeError(f"{text!r} is no number of rounds: write a whole number from 1 to 20")
     return int(text)
 
 
 def to_dollars(text: str) -> float:
-    """US dollars, from 0."""
+    """Return an amount of US dollars, 0 or more; the text may start with ``$``."""
     try:
         value = float(text.removeprefix("$"))
     except ValueError:
@@ -120,7 +123,7 @@ def to_dollars(text: str) -> float:
 
 
 def to_context(text: str) -> int:
-    """How many cells; ``-`` is none."""
+    """Return a number of cells; ``-`` means none."""
     if text == "-":
         return 0
     if not text.isdecimal():
@@ -129,7 +132,7 @@ def to_context(text: str) -> int:
 
 
 def to_format(text: str) -> str:
-    """One of `nbretry.types.Format`."""
+    """Return one of `nbretry.types.Format`."""
     return _one_of(Format, text)
 
 

@@ -1,4 +1,4 @@
-"""What can be set: every setting with its values, its default and its meaning, and what a file says of a provider."""
+"""The definition of every setting: its values, its default and its meaning."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from nbretry.config.converters import (
 __all__ = ["DEFAULT", "SETTINGS", "Definition", "Setting", "definition_of", "shortened", "text_of"]
 
 DEFAULT = "default"
-"""Source of a setting that nobody has set."""
+"""Source of a setting that is not set anywhere."""
 
 _NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What can be set.
+    """The definition of one setting.
 
     Attributes:
-        name: the key.
-        convert: makes the value of its text, or raises `argparse.ArgumentTypeError`.
+        name: the setting's key.
+        convert: converts the text of a value, or raises `argparse.ArgumentTypeError`.
         unit: what the value is, in a word or two.
-        default: the value where nobody has set one.
-        meaning: one sentence.
-        takes_none: whether ``none`` may be written, for no limit.
-        is_text: whether a file has it as text only.
+        default: the value if the setting is not set anywhere.
+        meaning: what the setting does, in one sentence.
+        takes_none: whether the value may be ``none``, for no limit.
+        is_text: whether a file must give the value as text and not as a number.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Definition:
 
     @property
     def variable(self) -> str:
-        """Its environment variable."""
+        """Environment variable of this setting."""
         return f"NBRETRY_{self.name.upper()}"
 
     def value_of(self, written: Any) -> Any:
-        """The value of what was written, as text or as TOML has it.
+        """Convert a value that was written as text or in TOML.
 
         Raises:
-            ConfigError: it is wrong; the text says what would be right, and not where it stands.
+            ConfigError: the value is wrong; the message says what would be right, but not where the value was written.
         """
         if self.takes_none and isinstance(written, str) and written.strip().lower() == _NONE:
             return None
@@ -132,16 +132,16 @@ SETTINGS: Mapping[str, Definition] = {
         ),
     )
 }
-"""Every setting by its key."""
+"""All settings by key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value and where it came from.
+    """The value of a setting and where it came from.
 
     Attributes:
         key: one of `SETTINGS`.
-        value: as it is used.
+        value: the converted value.
         source: ``pyproject.toml, line 12``, ``NBRETRY_MODEL``, ``%nbretry config``, ``default`` or the like.
     """
 
@@ -151,12 +151,12 @@ class Setting:
 
     @property
     def is_default(self) -> bool:
-        """Whether nobody has set it."""
+        """Whether the setting is not set anywhere."""
         return self.source == DEFAULT
 
 
 def text_of(value: Any) -> str:
-    """A setting's value as it would be written after ``%nbretry config``."""
+    """Return a setting's value as you would type it after ``%nbretry config``; None becomes a dash."""
     if value is None:
         return "—"
     if isinstance(value, list):
@@ -165,10 +165,10 @@ def text_of(value: Any) -> str:
 
 
 def definition_of(key: str) -> Definition:
-    """The setting of this key.
+    """Return the definition of a setting.
 
     Raises:
-        ConfigError: there is none; the text has the nearest.
+        ConfigError: there is no setting with this key; the message suggests the nearest one.
     """
     try:
         return SETTINGS[key]
@@ -177,7 +177,7 @@ def definition_of(key: str) -> Definition:
 
 
 def shortened(value: Any) -> str:
-    """A value of a file in a few words, for an error."""
+    """Describe a value from a file in a few words, for an error message."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict | list):

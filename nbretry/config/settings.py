@@ -1,13 +1,13 @@
-"""The settings, each from the highest of these layers that has it, and where it came from.
+"""The settings of a session. Each comes from the highest of these layers that has it, and knows where it came from.
 
-    the options of a cell                     (not here: they are a `nbretry.session.session.Question`)
+    the options of a cell                     (not here: they are a `nbretry.session.question.Question`)
     %nbretry config KEY VALUE                 for this session
     NBRETRY_MODEL, …                          the environment
-    config.toml                               the user's own, in the directory of user configuration
-    pyproject.toml, [tool.nbretry]            the nearest from the working directory upwards that has this table
+    config.toml                               your own, in the user configuration directory
+    pyproject.toml, [tool.nbretry]            the nearest one with this table, from the working directory upwards
     the default
 
-Files are read when a setting is first asked for, and again when they have changed.
+The files are read when a setting is first needed, and again when they have changed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Settings:
     """The settings of one session.
 
     Args:
-        environment: in place of the process's.
+        environment: environment variables; those of this process by default.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
@@ -56,16 +56,16 @@ class Settings:
         self._files: dict[tuple[Path, str], tuple[tuple[int, int], Layer | None]] = {}
 
     def get(self, key: str) -> Setting:
-        """A setting as it is now.
+        """Return a setting with its current value.
 
         Raises:
-            ConfigError: there is no such key; or a file or the environment has a mistake, whatever the key.
+            ConfigError: there is no such key, or a file or the environment has a mistake, in this setting or another.
         """
         definition_of(key)
         return self.current()[key]
 
     def current(self) -> dict[str, Setting]:
-        """All settings as they are now, by key.
+        """Return all settings with their current values, by key.
 
         Raises:
             ConfigError: a file or the environment has a mistake.
@@ -75,11 +75,11 @@ class Settings:
         return self._merged(layers)
 
     def readable(self) -> dict[str, Setting]:
-        """All settings by key; of a file or an environment with mistakes only what is right. See `errors`."""
+        """Return all settings by key. Values with a mistake are ignored; `errors` lists the mistakes."""
         return self._merged(self._layers())
 
     def providers(self) -> dict[str, ProviderTable]:
-        """The providers that the files describe, by name.
+        """Return the providers that the files describe, by name.
 
         Raises:
             ConfigError: a file or the environment has a mistake.
@@ -89,11 +89,11 @@ class Settings:
         return _tables(layers)
 
     def readable_providers(self) -> dict[str, ProviderTable]:
-        """The providers that the files describe, but those with a mistake. See `errors`."""
+        """Return the providers that the files describe, except those with a mistake; `errors` lists the mistakes."""
         return _tables(self._layers())
 
     def errors(self) -> list[str]:
-        """What is wrong in the files and in the environment, a line each."""
+        """Return the mistakes in the files and in the environment, one line for each."""
         return [error for layer in self._layers() for error in layer.errors]
 
     def set(self, key: str, text: str) -> Setting:
@@ -116,10 +116,10 @@ class Settings:
         self._in_session.pop(key, None)
 
     def user_file(self) -> Path:
-        """Where the user's configuration file is, or would be."""
+        """Return the path of the user's configuration file, whether the file exists or not."""
         named = self._environment.get(CONFIG_VARIABLE)
         if named:
-            with suppress(RuntimeError):  # a home directory that is not known
+            with suppress(RuntimeError):  # the home directory is not known
                 return Path(named).expanduser()
             return Path(named)
         import platformdirs
@@ -127,7 +127,7 @@ class Settings:
         return platformdirs.user_config_path("nbretry") / "config.toml"
 
     def files(self) -> list[str]:
-        """Where the files are, and whether they are there, a line each."""
+        """Return where the files are and whether they exist, one line for each."""
         path = self.user_file()
         project = next((path for path in _project_files() if self._read(path, _PROJECT_TABLE) is not None), None)
         return [
@@ -143,7 +143,7 @@ class Settings:
         return found | self._in_session
 
     def _layers(self) -> list[Layer]:
-        """The lowest first."""
+        """Return the layers, the lowest first."""
         layers = [self._project(), self._user(), self._from_environment()]
         return [layer for layer in layers if layer is not None]
 
@@ -164,7 +164,7 @@ class Settings:
         layer = Layer()
         by_variable = {definition.variable: definition for definition in SETTINGS.values()}
         for variable in list(self._environment):
-            text = self._environment.get(variable, "")  # another thread may have taken it away
+            text = self._environment.get(variable, "")  # another thread may have removed it
             if not variable.startswith("NBRETRY_") or not text.strip():
                 continue
             definition = by_variable.get(variable)
@@ -178,7 +178,7 @@ class Settings:
         return layer
 
     def _read(self, path: Path, table: str) -> Layer | None:
-        """What a file has; None where there is no file, or the table is not in it."""
+        """Return what a file has; None if there is no file or the table is not in it."""
         try:
             found = path.stat()
         except (OSError, ValueError):
@@ -205,10 +205,10 @@ def _tables(layers: Sequence[Layer]) -> dict[str, ProviderTable]:
 
 
 def _project_files() -> Iterator[Path]:
-    """Every ``pyproject.toml`` from the working directory upwards, not beyond the home directory."""
+    """Yield each possible ``pyproject.toml``, from the working directory upwards, not beyond the home directory."""
     try:
         here = Path.cwd()
-    except OSError:  # it was deleted
+    except OSError:  # the working directory was deleted
         return
     home = _home()
     for directory in (here, *here.parents):
@@ -224,7 +224,7 @@ def _home() -> Path | None:
 
 
 def _shown(path: Path) -> str:
-    """A path as short as it can be: from the working directory, or from the home directory."""
+    """Return a path in its shortest form: relative to the working directory or to the home directory."""
     with suppress(OSError, ValueError):
         here = Path.cwd()
         if here == path.parent or path.parent in here.parents:
@@ -236,7 +236,7 @@ def _shown(path: Path) -> str:
 
 
 def _typing_error(variable: str, known: list[str]) -> list[str]:
-    """What is told of a variable that looks like one of ours."""
+    """Return an error for a variable whose name is almost that of a setting, or else an empty list."""
     import difflib
 
     near = difflib.get_close_matches(variable, known, n=1, cutoff=0.9)

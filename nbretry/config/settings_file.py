@@ -1,4 +1,4 @@
-"""Reads the settings of one file, and tells of each where it stands."""
+"""Read the settings of one file, with the line of each."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _KEY_REFUSED = "a key may not stand in a file of settings: put it into .env, and
 
 @dataclass(slots=True)
 class Layer:
-    """What one file or the environment has.
+    """The settings in one file or in the environment.
 
     Attributes:
         values: the settings by key.
         tables: the providers by name.
-        errors: what is wrong, a line each.
+        errors: the mistakes, one line for each.
     """
 
     values: dict[str, Setting] = field(default_factory=dict)
@@ -42,24 +42,25 @@ class Layer:
 
 
 def read_settings(path: Path, where: str, table: str) -> Layer | None:
-    """What a file has.
+    """Read the settings in a file.
 
     Args:
-        path: of the file.
-        where: what it is called in texts.
-        table: name of the table that is meant, with dots; empty for the whole file.
+        path: the file.
+        where: the file's name in messages.
+        table: dotted name of the table to read; empty for the whole file.
 
     Returns:
-        None where the table is not in it.
+        The settings and mistakes; None if the table is not in the file, or if a table is given and the file cannot
+        be read.
     """
     return _FileReader(path, where, table).layer()
 
 
 class WrongTableError(ConfigError):
-    """What describes a provider has a mistake.
+    """The table of a provider has a mistake.
 
     Attributes:
-        key: under which it stands; None where it is no single one's.
+        key: the key with the mistake; None if the mistake is not in a single key.
     """
 
     def __init__(self, text: str, key: str | None = None) -> None:
@@ -68,15 +69,15 @@ class WrongTableError(ConfigError):
 
 
 def checked_provider(name: str, written: Mapping[str, Any], *, of_project: bool) -> ProviderTable:
-    """What describes a provider, once it is known to be right.
+    """Check the table of a provider and return it as a `ProviderTable`.
 
     Args:
-        name: the provider's.
-        written: its table, as TOML has it.
-        of_project: whether it is a project's, which may do less than the user's own.
+        name: the provider's name.
+        written: its table, with the values as TOML has them.
+        of_project: whether the table is a project's, which may do less than the user's own.
 
     Raises:
-        WrongTableError: it has a mistake; the text says what would be right, and not where it stands.
+        WrongTableError: the table has a mistake; the message says what would be right, but not where the table is.
     """
     if not is_name(name):
         raise WrongTableError(name_refused(name, "a provider"))
@@ -108,7 +109,7 @@ class _FileReader:
             text = self._path.read_bytes().decode("utf-8-sig")
         except (OSError, ValueError) as error:
             if self._prefix:
-                return None  # a project's file that is not for us, as far as anybody can see
+                return None  # a project's file: nothing shows that it is meant for nbretry
             reason = "it is not UTF-8" if isinstance(error, ValueError) else error.strerror
             return Layer(errors=[f"{self._where} cannot be read: {reason}"])
         if not all(word in text for word in self._prefix):
@@ -117,7 +118,7 @@ class _FileReader:
 
         try:
             content: Any = tomllib.loads(text)
-        except ValueError as error:  # a mistake in the TOML, or a number of thousands of digits
+        except ValueError as error:  # a mistake in the TOML, or a number with thousands of digits
             return Layer(errors=[_syntax_error(self._where, str(error))])
         except RecursionError:
             return Layer(errors=[f"{self._where} is nested too deep"])
@@ -167,7 +168,7 @@ class _FileReader:
         return self._where if line is None else f"{self._where}, line {line}"
 
     def _error(self, text: str, *path: str) -> None:
-        # A stranger's file may have what would move the cursor of a terminal.
+        # The file may come from someone else: escape characters that would move the cursor of a terminal.
         told = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
         self._layer.errors.append(f"{self._source(*path)}: {told}")
 
@@ -192,21 +193,24 @@ def _check_texts(name: str, texts: Mapping[str, str]) -> None:
 
 
 def _check_project(name: str, texts: Mapping[str, str]) -> None:
-    """A project's file may be a stranger's, who could have questions and keys sent to himself."""
+    """Raise if a project's table redirects a known service or sends a key that is not meant for its provider.
+
+    A project may come from someone else, who could have the user's questions and keys sent to a server of their own.
+    """
     kind, url, variable = texts.get("kind"), texts.get("base_url"), texts.get("key_variable")
     service = PRESETS.get(name)
     if url is not None and service is not None:
         raise WrongTableError("a project may not give a known service another address: choose another name", "base_url")
     if variable is None:
         return
-    owner = service_of_key(variable.upper())  # Windows has one variable for both
+    owner = service_of_key(variable.upper())  # on Windows, names of variables are not case-sensitive
     goes_to = url or (service or PRESETS[kind or "openai"]).base_url or ""
     if owner is not None and owner is not service and not _is_at(goes_to, owner.base_url):
         raise WrongTableError(
             f"a project may not send the key of {owner.name} elsewhere: name another variable", "key_variable"
         )
     if owner is None and url is not None and not variable.startswith(_FOR_NBRETRY):
-        # Any variable may have a secret that its owner has put there for something else, as GITHUB_TOKEN.
+        # Any variable may hold a secret that is meant for something else, such as GITHUB_TOKEN.
         raise WrongTableError(
             f"a project may have only a key sent that is meant for nbretry: call its variable "
             f"{_FOR_NBRETRY}{variable}, or describe the provider in your own settings",
@@ -224,14 +228,14 @@ def _seconds(key: str, value: Any) -> float:
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # looked at, as only that refuses one that is no number
+        _ = parts.port  # reading it raises ValueError if the port is not a number
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
 
 
 def _is_at(url: str, base_url: str | None) -> bool:
-    """Whether two addresses are of one server."""
+    """Return whether two URLs have the same scheme, host and port."""
     return base_url is not None and urlsplit(url)[:2] == urlsplit(base_url)[:2]
 
 

@@ -1,4 +1,4 @@
-"""What `tomllib` does not do: it tells in which line of a TOML text each key stands, and writes a table."""
+"""What `tomllib` does not do: find the line of each key in a TOML text, and write a table as TOML."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ Path = tuple[str, ...]
 
 
 def key_lines(text: str) -> dict[Path, int]:
-    """The line, from 1, in which each key or table of a TOML text is written first.
+    """Return the line, counted from 1, in which each key or table of a TOML text first appears.
 
     Args:
-        text: what `tomllib` can read. Of any other text, what stands before the mistake is found.
+        text: TOML that `tomllib` can read. In any other text, only the keys before the mistake are found.
 
     Returns:
-        By the key's path, as ``("tool", "nbretry", "model")``; tables that have no line of their own stand in that of
-        their first key or table.
+        The lines by the key's path, such as ``("tool", "nbretry", "model")``. A table without a line of its own has
+        the line of its first key or table.
     """
     scanner = _Scanner(text)
-    with suppress(_UnreadableError, RecursionError):  # whoever asks goes without a line
+    with suppress(_UnreadableError, RecursionError):  # keys after the mistake have no line
         scanner.scan()
     return scanner.lines
 
 
 def table_text(path: Path, values: Mapping[str, str]) -> str:
-    """A table of texts as TOML.
+    """Write a table of texts as TOML.
 
     Args:
-        path: of the table, as ``("tool", "nbretry")``.
-        values: what stands in it.
+        path: path of the table, such as ``("tool", "nbretry")``.
+        values: the table's values by key.
 
     Returns:
-        A line for its name and one for each value.
+        One line for the table's name and one for each value.
     """
     heading = ".".join(map(_key_text, path))
     return "\n".join([f"[{heading}]", *(f"{_key_text(key)} = {_quoted(value)}" for key, value in values.items())])
@@ -85,7 +85,7 @@ class _Scanner:
         self._value(path)
 
     def _key(self, table: Path) -> Path:
-        """A dotted key, each of whose parts gets this line unless it has one."""
+        """Read a dotted key and return its path. Each part gets the current line unless it already has one."""
         path = table
         while True:
             self._skip(_SPACE)

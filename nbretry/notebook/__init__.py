@@ -1,4 +1,4 @@
-"""The floor that knows IPython: the magics, their output in a cell, and `ask`."""
+"""The IPython extension: the magics, their output in a cell, and `ask`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["ask", "load_ipython_extension", "unload_ipython_extension"]
 
 
-if not TYPE_CHECKING:  # where it is seen, type checkers take a name that is misspelt for one that there is
+if not TYPE_CHECKING:  # if type checkers saw this, they would accept every misspelt name
 
     def __getattr__(name: str) -> Any:
         if name != "ask":
@@ -24,7 +24,7 @@ if not TYPE_CHECKING:  # where it is seen, type checkers take a name that is mis
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """What ``%load_ext nbretry`` does: register ``%%ask``, ``%ask`` and ``%nbretry``.
+    """Register ``%%ask``, ``%ask`` and ``%nbretry``. IPython calls this for ``%load_ext nbretry``.
 
     >>> %load_ext nbretry
     >>> import nbretry
@@ -42,7 +42,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """What ``%unload_ext nbretry`` does: take ``%%ask``, ``%ask`` and ``%nbretry`` away again.
+    """Remove ``%%ask``, ``%ask`` and ``%nbretry`` again. IPython calls this for ``%unload_ext nbretry``.
 
     >>> %load_ext nbretry
     >>> %unload_ext nbretry
@@ -55,5 +55,5 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     for part in (ask, nbretry, recorder, completion, key_warning, preload):
         part.unregister(shell)
     late_outputs = sys.modules.get("nbretry.notebook.output.late_outputs")
-    if late_outputs is not None:  # a question has been asked in the background, which may go on
+    if late_outputs is not None:  # a question was asked in the background, and may still be running
         late_outputs.CellWatch.retire(shell)

@@ -1,1 +1,1 @@
-"""From a cell's text, the notebook's data and earlier turns to the messages of a request."""
+"""Build the messages of a request from a cell's text, the notebook's data and earlier turns."""

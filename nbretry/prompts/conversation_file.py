@@ -1,11 +1,11 @@
-"""Files of conversations: JSON lines in UTF-8, one turn a line, oldest first.
+"""Read and write conversation files: JSON lines in UTF-8, one turn per line, oldest first.
 
     {"version": 1, "conversation": "main", "question": "Why?", "answer": "Because.", "state": "completed",
      "provider": "openai", "model": "gpt-5", "system": "Be brief.", "asked_at": 1763865600.0, "request_sha256": "…"}
 
 ``version``, ``conversation``, ``question`` (text, or parts as in `nbretry.types.Content`), ``answer`` and ``state``
-(``completed`` or ``stopped``) are in every line; the others may be missing. Fields that are not named here are passed
-over. Secrets are masked in what is written.
+(``completed`` or ``stopped``) are in every line; the other fields are optional. Unknown fields are ignored. Secrets
+are masked in written files.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from nbretry.prompts.turn import Turn, TurnState
 __all__ = ["FILE_VERSION", "read_turns", "write_turns"]
 
 FILE_VERSION = 1
-"""Version of the files' form; another is not read."""
+"""Version of the file format; other versions are refused."""
 
 _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\u0085\u2028\u2029"}
-_LATEST = 2e11  # seconds; a calendar ends a little later
+_LATEST = 2e11  # seconds since the epoch; `datetime` ends a little later
 _UNUSABLE = (OSError, RuntimeError, ValueError)
-"""What a path raises that cannot be used: a circle of links and a NUL in a name are no `OSError`."""
+"""What an unusable path raises: for a loop of links or a NUL in a name it is not an `OSError`."""
 
 
 def write_turns(path: str | os.PathLike[str], turns: Mapping[str, Sequence[Turn]]) -> None:
-    """Write a file as a whole or not at all.
+    """Write a file completely or not at all.
 
     Args:
         path: the file; ``~`` is the home directory.
-        turns: of each conversation, by its name.
+        turns: the turns of each conversation, by its name.
 
     Raises:
-        ConfigError: it cannot be written; then it is as it was before.
+        ConfigError: the file cannot be written; then it is unchanged.
     """
     _write(_expanded(path), b"".join(_to_line(name, turn) for name, one in turns.items() for turn in one))
 
 
 def read_turns(path: str | os.PathLike[str]) -> dict[str, list[Turn]]:
-    """The turns of each conversation in a file, by its name.
+    """Return the turns of each conversation in a file, by its name.
 
     Args:
         path: the file; ``~`` is the home directory.
 
     Raises:
-        ConfigError: it cannot be read, or a line is wrong; the text has its number.
+        ConfigError: the file cannot be read, or a line is wrong; the message has the number of the line.
     """
     path = _expanded(path)
     found: dict[str, list[Turn]] = {}
@@ -73,7 +73,7 @@ def read_turns(path: str | os.PathLike[str]) -> dict[str, list[Turn]]:
 
 
 def _expanded(path: str | os.PathLike[str]) -> Path:
-    return Path(os.path.expanduser(path))  # Path's own raises where there is no home
+    return Path(os.path.expanduser(path))  # Path.expanduser raises if there is no home directory
 
 
 def _to_line(name: str, turn: Turn) -> bytes:
@@ -91,14 +91,14 @@ def _to_line(name: str, turn: Turn) -> bytes:
     }
     given = masked({key: value for key, value in record.items() if value is not None})
     line = json.dumps(given, ensure_ascii=False).translate(_LINE_ENDS)
-    # Half a character has no UTF-8; what stands in its place is JSON's own escape for it.
+    # UTF-8 cannot encode a lone surrogate; the replacement is its escape in JSON.
     return line.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file as a whole or not at all."""
+    """Write a file completely or not at all."""
     try:
-        target = path.resolve()  # a link goes on to be one
+        target = path.resolve()  # a link stays a link
         if target.is_dir():
             raise IsADirectoryError(None, "it is a directory")
         beside = target.with_name(f".{os.urandom(8).hex()}.nbretry")
@@ -118,7 +118,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 class _WrongLineError(ValueError):
-    """A line is JSON, and not as it should be."""
+    """A line is JSON, but not a valid turn."""
 
 
 def _from_line(line: bytes) -> tuple[str, Turn]:

@@ -1,6 +1,6 @@
-"""Conversations by name: what was asked and answered before, to be sent along with the next question.
+"""Named conversations: earlier questions and answers that are sent with the next question.
 
-A conversation is plain user and assistant messages, so that it can go on with any provider.
+A conversation is plain user and assistant messages, so any provider can continue it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ __all__ = ["FILE_VERSION", "Conversation", "Conversations", "QuestionLike", "Tur
 
 
 class QuestionLike(Protocol):
-    """What a conversation keeps of a question, as a `nbretry.session.session.Question` has it."""
+    """The part of a question that a conversation keeps; `nbretry.session.question.Question` has it."""
 
     @property
     def prompt(self) -> Content:
-        """What was sent."""
+        """The prompt that was sent."""
 
     @property
     def system(self) -> str | None:
-        """The user's own system prompt; None for that of the conversation, empty for none from now on."""
+        """The user's own system prompt; None to keep that of the conversation, empty for none from now on."""
 
 
 class Conversation:
-    """What was said under one name. Threads may share it.
+    """The turns under one name. Threads may share it.
 
     Args:
         name: letters, digits, ``_``, ``-`` and ``.``.
@@ -65,29 +65,30 @@ class Conversation:
 
     @property
     def system(self) -> str | None:
-        """The system prompt: that of the last question which gave one."""
+        """The system prompt: that of the last question that set one."""
         turns = self._turns
         return turns[-1].system if turns else None
 
     def messages(self) -> Messages:
-        """All turns as messages of user and assistant, without the system prompt; they are copies."""
+        """Return all turns as copies, as messages of user and assistant without the system prompt."""
         return [message for turn in self._turns for message in turn.messages()]
 
     def messages_before(self, turn: Turn) -> Messages:
-        """The same of the turns before one; of all where that is none of them."""
+        """Return the messages of the turns before this one; of all turns if it is not one of them."""
         turns = self._turns
         place = next((index for index, one in enumerate(turns) if one is turn), len(turns))
         return [message for one in turns[:place] for message in one.messages()]
 
     def add(self, question: QuestionLike, answer: Answer, in_place_of: Turn | None = None) -> None:
-        """Add what was asked and answered.
+        """Add a question and its answer.
 
-        A stopped answer counts with the text that had come. Where the run failed or there is no text, nothing is added.
+        A stopped answer is added with the text received so far. If the run failed or there is no text, nothing is
+        added.
 
         Args:
-            question: its prompt as it was sent, and the user's own system prompt.
-            answer: the run's, however it ended.
-            in_place_of: the last turn, where this one takes its place; one that is not the last any more stays.
+            question: the prompt as it was sent, and the user's own system prompt.
+            answer: the answer of the run, however it ended.
+            in_place_of: the last turn, if the new one replaces it. A turn that is no longer the last one stays.
         """
         state = answer.state
         if state not in ("completed", "stopped") or not answer.text.strip():
@@ -110,7 +111,7 @@ class Conversation:
             self._turns = (*before, turn)
 
     def replace(self, turns: Iterable[Turn]) -> None:
-        """Have these turns in place of those before."""
+        """Replace all turns with these."""
         with self._lock:
             self._turns = tuple(turns)
 
@@ -119,7 +120,7 @@ class Conversation:
         self.replace(())
 
     def __len__(self) -> int:
-        """How many turns there are."""
+        """Return the number of turns."""
         return len(self._turns)
 
     def __repr__(self) -> str:
@@ -127,14 +128,14 @@ class Conversation:
 
 
 class Conversations:
-    """The conversations of a session. One exists once it has a turn."""
+    """The conversations of a session. A conversation exists once it has a turn."""
 
     def __init__(self) -> None:
         self._opened: dict[str, Conversation] = {}
         self._lock = threading.Lock()
 
     def open(self, name: str) -> Conversation:
-        """The conversation of this name, empty where there is none yet; the same object until it is forgotten.
+        """Return the conversation of this name, a new one if there is none; the same object until it is forgotten.
 
         Raises:
             ConfigError: the name has characters other than letters, digits, ``_``, ``-`` and ``.``.
@@ -145,25 +146,25 @@ class Conversations:
             return self._opened[name]
 
     def get(self, name: str) -> Conversation:
-        """The conversation of this name.
+        """Return the conversation of this name.
 
         Raises:
-            ConfigError: there is none; the nearest name is told.
+            ConfigError: there is none; the message suggests a similar name.
         """
         return self._chosen([name])[0]
 
     def names(self) -> list[str]:
-        """The names of all, in the order in which they were first opened."""
+        """Return the names of all conversations, in the order in which they were first opened."""
         with self._lock:
             return [name for name, conversation in self._opened.items() if conversation.turns]
 
     def forget(self, *names: str) -> None:
         """Forget these conversations.
 
-        A question that is still being answered becomes part of none of them.
+        A question that is still being answered is not added to any of them later.
 
         Raises:
-            ConfigError: there is none of a name; then nothing is forgotten.
+            ConfigError: there is no conversation of one of the names; then nothing is forgotten.
         """
         self._chosen(names)
         with self._lock:
@@ -182,18 +183,18 @@ class Conversations:
         return names
 
     def save(self, path: str | os.PathLike[str], names: Sequence[str] | None = None) -> dict[str, int]:
-        """Write conversations to a file, in place of what it had. Secrets are masked in it.
+        """Write conversations to a file, replacing its content. Secrets in it are masked.
 
         Args:
             path: the file; ``~`` is the home directory.
-            names: which; None for all.
+            names: the conversations to write; None for all.
 
         Returns:
-            How many turns of each conversation were written, by its name.
+            The number of turns written of each conversation, by its name.
 
         Raises:
-            ConfigError: there is no such conversation, or none at all, or the file cannot be written; then it is as it
-                was before.
+            ConfigError: there is no such conversation, or none at all, or the file cannot be written; then it is
+                unchanged.
         """
         saved = {one.name: one.turns for one in self._chosen(self.names() if names is None else names)}
         if not saved:
@@ -202,18 +203,17 @@ class Conversations:
         return {name: len(turns) for name, turns in saved.items()}
 
     def load(self, path: str | os.PathLike[str], names: Sequence[str] | None = None) -> dict[str, int]:
-        """Read conversations from a file. One of the same name is replaced; others stay.
+        """Read conversations from a file. They replace conversations of the same name; others stay.
 
         Args:
             path: the file; ``~`` is the home directory.
-            names: which; None for all that it has.
+            names: the conversations to read; None for all in the file.
 
         Returns:
-            How many turns of each conversation were read, by its name.
+            The number of turns read of each conversation, by its name.
 
         Raises:
-            ConfigError: the file cannot be read, a line is wrong, or there is no conversation of a name in it; then
-                nothing is changed.
+            ConfigError: the file cannot be read, a line is wrong, or a name is not in it; then nothing is changed.
         """
         found = read_turns(path)
         for name in names or ():
@@ -237,7 +237,7 @@ class Conversations:
         return name in self.names()
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of conversations."""
         return len(self.names())
 
     def __repr__(self) -> str:

@@ -20,10 +20,10 @@ _LONGEST_LINE = 100
 
 
 def frame_text(value: Any) -> str | None:
-    """A frame or a series of pandas or polars as text, a styled one without its style; None for anything else.
+    """Return a frame or series of pandas or polars as text, a styled one without its style; None for anything else.
 
-    Of more than 60 rows the first and the last 30 are shown, of more than 30 columns the first and the last 15, of a
-    longer cell its first 1,000 characters; a note between says how many are left out.
+    Of more than 60 rows, it shows the first and last 30; of more than 30 columns, the first and last 15; of a longer
+    cell, the first 1,000 characters. A note says how many are left out.
     """
     if is_a(value, "pandas.io.formats.style", "Styler"):
         value = value.data
@@ -40,11 +40,11 @@ def frame_text(value: Any) -> str | None:
 
 
 def array_text(value: Any) -> str | None:
-    """A NumPy array as text, the middle of more than 1,000 elements left out; None for anything else."""
+    """Return a NumPy array as text, without the middle of more than 1,000 elements; None for anything else."""
     if not is_a(value, "numpy", "ndarray"):
         return None
     numpy = sys.modules["numpy"]
-    if is_a(value, "numpy.ma", "MaskedArray"):  # of which array2string would show what is masked
+    if is_a(value, "numpy.ma", "MaskedArray"):  # array2string would show its masked elements
         with numpy.printoptions(threshold=_MOST_ELEMENTS, edgeitems=_EDGE, linewidth=_LONGEST_LINE):
             elements = str(value)
     else:
@@ -60,11 +60,11 @@ class _Table:
     """A frame of either library.
 
     Attributes:
-        title: what it is.
-        labels: names of what stands before each row.
-        columns: names and types.
-        row_count: how many rows there are.
-        rows: the rows from one number to another, of the columns with these numbers, the labels first.
+        title: what it is, such as ``pandas DataFrame``.
+        labels: the names of the row labels, which are the levels of the index; empty for polars.
+        columns: name and type of each column.
+        row_count: the number of rows.
+        rows: returns the rows from a start to before an end, of the columns with these numbers; labels come first.
     """
 
     title: str
@@ -83,7 +83,7 @@ def _of_pandas(title: str, frame: Any) -> _Table:
         for label, row in zip(part.index, cells, strict=True):
             yield (*(label if levels > 1 else (label,)), *row)
 
-    # By position throughout, as several columns may have one name.
+    # By position, because several columns may have the same name.
     columns = [
         (" / ".join(map(str, name)) if isinstance(name, tuple) else str(name), str(dtype))
         for name, dtype in zip(frame.columns, frame.dtypes, strict=True)

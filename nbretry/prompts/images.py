@@ -1,4 +1,4 @@
-"""Images in messages: figures and pictures of the usual packages as parts of OpenAI's protocol."""
+"""Images in messages: figures and pictures of common packages as message parts in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _PHOTOGRAPHS = {"JPEG", "MPO"}
 
 
 def image_part(data: bytes) -> dict[str, Any]:
-    """A message's part with an image.
+    """Return a message part with an image.
 
     Args:
-        data: a PNG, JPEG, GIF or WebP file.
+        data: the content of a PNG, JPEG, GIF or WebP file.
 
     Raises:
-        ConfigError: the data is none of these, or has more than 20 MB.
+        ConfigError: the data is none of these, or is larger than 20 MB.
     """
     media_type = _media_type(data)
     if media_type is None:
@@ -50,7 +50,7 @@ def image_part(data: bytes) -> dict[str, Any]:
 
 
 def has_image(messages: Messages) -> bool:
-    """Whether a message of a conversation has an image part, as OpenAI's protocols or Anthropic's have it."""
+    """Return whether a message of a conversation has an image part, in a format of OpenAI or Anthropic."""
     return any(
         isinstance(part, Mapping) and part.get("type") in _IMAGE_TYPES
         for message in messages
@@ -60,13 +60,13 @@ def has_image(messages: Messages) -> bool:
 
 
 def images_in(value: Any) -> list[dict[str, Any]]:
-    """The image parts of a figure, a picture, or a list of nothing but those; empty for anything else.
+    """Return the image parts of a figure, a picture, or a list of only those; an empty list for anything else.
 
-    Known are matplotlib's figures and what is drawn on one, PIL's images, IPython's, bytes, and whatever has a
+    It knows matplotlib figures and what is drawn on one, PIL images, IPython images, bytes, and anything with a
     ``_repr_png_`` or ``_repr_jpeg_``.
 
     Raises:
-        ConfigError: it is an image that cannot be sent: bytes of another kind, more than 20 MB, a plotly figure.
+        ConfigError: it is an image that cannot be sent: bytes in another format, more than 20 MB, a plotly figure.
     """
     value = _axes_among(value)
     if isinstance(value, list | tuple):
@@ -102,7 +102,10 @@ def _image(value: Any) -> dict[str, Any] | None:
 
 
 def _axes_among(value: Any) -> Any:
-    """For a list or an array of axes, as ``plt.subplots`` gives it, the first: they are of one figure."""
+    """Return the first of a list or array of axes; any other value as it is.
+
+    The axes that ``plt.subplots`` returns belong to one figure, so the first stands for all.
+    """
     if isinstance(value, list | tuple):
         first = value[0] if value else None
     else:
@@ -112,13 +115,13 @@ def _axes_among(value: Any) -> Any:
 
 
 def _figure_of(value: Any) -> Any:
-    """The matplotlib figure that a value is, has, or is drawn on; None where there is none."""
+    """Return the matplotlib figure that a value is, has, or is drawn on; None if there is none."""
     if "matplotlib.figure" not in sys.modules:
         return None
-    for _ in range(5):  # axes, one figure within another, the figure
+    for _ in range(5):  # axes, nested subfigures, the figure
         if is_a(value, "matplotlib.figure", "Figure"):
             return value
-        # Without asking an instance that answers to every name, as a frame does to those of its columns.
+        # Look at it statically: an instance may answer to any name, as a data frame to the names of its columns.
         if inspect.getattr_static(value, "figure", None) is None:
             return None
         value = getattr(value, "figure", None)
@@ -128,7 +131,7 @@ def _figure_of(value: Any) -> Any:
 def _file_of_pil(image: Any) -> bytes:
     file = io.BytesIO()
     if image.format in _PHOTOGRAPHS and image.mode in ("RGB", "L"):
-        image.save(file, format="JPEG", quality=95)  # as a PNG it would be many times as large
+        image.save(file, format="JPEG", quality=95)  # as a PNG it would be many times larger
     else:
         (image if image.mode in _PNG_MODES else image.convert("RGB")).save(file, format="PNG")
     return file.getvalue()
@@ -151,7 +154,7 @@ def _part_of_representation(value: Any) -> dict[str, Any] | None:
             continue
         try:
             data = getattr(value, name)()
-        except Exception:  # then it is shown otherwise, as IPython does it
+        except Exception:  # then another form is used, as in IPython
             continue
         if isinstance(data, tuple) and data:  # with metadata
             data = data[0]

@@ -1,4 +1,4 @@
-"""From what a user typed to the messages that a provider is sent."""
+"""Build the messages that a provider is sent from what the user typed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["build_messages", "tidy"]
 
 
 def build_messages(prompt: Content, system: str | None = None, history: Sequence[Message] = ()) -> Messages:
-    """The conversation for one question.
+    """Return the messages for one question.
+
+    A lone surrogate, which cannot be encoded, becomes U+FFFD; a surrogate pair becomes one character.
 
     Args:
-        prompt: the question, sent as typed but for blank lines around it; or its parts, sent as they are.
+        prompt: the question, sent as typed without blank lines around it; or its parts, sent as they are.
         system: a system prompt, if any.
-        history: messages before the question.
-
-    Half a character, which nothing that is sent can hold, becomes U+FFFD; two halves become one character.
+        history: the messages before the question.
 
     Raises:
         ConfigError: the question is empty.
@@ -34,7 +34,7 @@ def build_messages(prompt: Content, system: str | None = None, history: Sequence
 
 
 def _encodable(content: Any) -> Any:
-    """A message's content that can be encoded, as a lone surrogate cannot."""
+    """Return a message's content without lone surrogates, which cannot be encoded."""
     if isinstance(content, list):
         return [{**part, "text": _encodable(part["text"])} if "text" in part else part for part in content]
     if not isinstance(content, str):
@@ -47,6 +47,6 @@ def _encodable(content: Any) -> Any:
 
 
 def tidy(prompt: str) -> str:
-    """A prompt without blank lines around it."""
+    """Return a prompt without blank lines around it; empty if it is blank."""
     text = prompt.strip("\n").rstrip()
     return text if text.strip() else ""

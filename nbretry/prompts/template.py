@@ -1,22 +1,22 @@
-r"""Puts the notebook's own data into a prompt: ``{{ name }}`` stands for what the user's variables have there.
+r"""Fill the notebook's own data into a prompt: ``{{ name }}`` is replaced with the value of the user's variable.
 
-What is a placeholder:
+What counts as a placeholder:
 
-- ``{{ expression }}``, with white space after ``{{`` and before ``}}``, wherever it stands, where the inside is an
-  expression of Python of at most 2,000 characters. It ends at the first ``}}`` that is outside of the expression's own
-  brackets and strings, so ``{{ {"a": {"b": 1}} }}`` is one.
+- ``{{ expression }}``, with white space after ``{{`` and before ``}}``, anywhere in the prompt, if the inside is a
+  Python expression of at most 2,000 characters. It ends at the first ``}}`` outside of the expression's own brackets
+  and strings, so ``{{ {"a": {"b": 1}} }}`` is one placeholder.
 - ``{{name}}`` and ``{{df.head()}}``, without that white space, likewise; but not inside backticks (a span or a fenced
   block of code), not after a letter, a digit or one of ``\ ^ _ { } $ =``, and not before a letter, a digit or a brace.
-  So LaTeX as ``\frac{{a}}{{b}}``, JSX as ``style={{color: "red"}}``, an f-string in backticks and ``{{{x}}}`` stay as
-  they are. Letters here are those of ASCII, as Chinese and Japanese put no space around a word.
-- ``\{{ name }}`` is ``{{ name }}`` as typed, without the backslash.
-- What is no Python expression, as ``{{#each}}`` and ``{{ a \over b }}``, stays as typed, and so does ``{{ ... }}``. But
-  where it begins with the name of a variable it is taken for a slip, and refused.
+  So LaTeX such as ``\frac{{a}}{{b}}``, JSX such as ``style={{color: "red"}}``, an f-string in backticks and ``{{{x}}}``
+  stay as they are. Only ASCII letters count here, because Chinese and Japanese put no space around a word.
+- ``\{{ name }}`` is sent as ``{{ name }}``, without the backslash and not filled in.
+- Anything that is not a Python expression, such as ``{{#each}}`` and ``{{ a \over b }}``, stays as typed, and so does
+  ``{{ ... }}``. But if it begins with the name of a variable, it is treated as a mistake and refused.
 
-Everything is looked up before anything is evaluated; then each placeholder is evaluated once, from left to right. What
-a value contains is never filled in again, and nothing that an expression assigns is kept. Text outside of placeholders
-stays exactly as typed. A value that is no text and takes several lines, as a table, stands on lines of its own: where
-there is other text on the line of its placeholder, blank lines are put between.
+All names are looked up before anything is evaluated. Then each placeholder is evaluated once, from left to right.
+Placeholders inside a value are not filled in, and nothing that an expression assigns is kept. Text outside of
+placeholders stays exactly as typed. A value that is not text and takes several lines, such as a table, gets its own
+lines: if there is other text on the line of its placeholder, blank lines separate them.
 """
 
 from __future__ import annotations
@@ -69,11 +69,12 @@ _OF_NBRETRY = {"_answer", "_answers", "_comparison"}
 
 @dataclass(frozen=True, slots=True)
 class _Placeholder:
-    """A place in the prompt with what is to be evaluated.
+    """A placeholder in the prompt, with the expression to evaluate.
 
     Attributes:
-        start, end: where it stands, both pairs of braces included.
-        shown: what error messages call it: one short line.
+        start, end: its position in the prompt, including both pairs of braces.
+        shown: the short line that error messages show for it.
+        code: the compiled expression.
         names: the variables that it reads.
     """
 
@@ -86,7 +87,7 @@ class _Placeholder:
 
 @dataclass(frozen=True, slots=True)
 class _Literal:
-    """What only looks like a placeholder, with the text that takes its place."""
+    """Text that only looks like a placeholder, with the text that replaces it."""
 
     start: int
     end: int
@@ -94,15 +95,14 @@ class _Literal:
 
 
 def fill(text: str, namespace: Mapping[str, Any]) -> Content:
-    """A prompt with the values of its placeholders.
+    """Return a prompt with the values of its placeholders filled in.
 
     Args:
         text: the prompt, as typed.
         namespace: the user's variables; it is not changed.
 
     Returns:
-        The text; where a value is an image, a list of parts in the order of the prompt, without text parts that are
-        blank.
+        The text. If a value is an image, a list of parts in the order of the prompt, without blank text parts.
 
     Raises:
         ConfigError: a variable does not exist, an expression is wrong or fails, or its value cannot be sent.
@@ -125,7 +125,7 @@ def fill(text: str, namespace: Mapping[str, Any]) -> Content:
 
 
 class _Parts:
-    """Content that grows."""
+    """The content of a message, collected part by part."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -149,12 +149,12 @@ class _Parts:
 
     def _end_text(self) -> None:
         text, self._texts = "".join(self._texts), []
-        if text.strip():  # a blank part is refused by some services
+        if text.strip():  # some services refuse a blank part
             self._parts.append({"type": "text", "text": text})
 
 
 def _pieces(text: str, namespace: Mapping[str, Any]) -> Iterator[_Placeholder | _Literal]:
-    """The placeholders, and what is escaped, in order; every name that they read is there."""
+    """Yield the placeholders and the escaped ones in order; raise if a name that they read does not exist."""
     code = _Code(text)
     opening = _OPENING.search(text)
     while opening is not None:
@@ -192,13 +192,13 @@ def _placeholder(
     start: int, end: int, shown: str, parsed: ast.Expression, namespace: Mapping[str, Any]
 ) -> _Placeholder:
     names = _names_read(parsed)
-    is_name = isinstance(parsed.body, ast.Name)  # Python's own input, id or type by itself is somebody's template
+    is_name = isinstance(parsed.body, ast.Name)  # input, id or type alone is a template's word, not Python's function
     for name in names:
         if name not in namespace and (is_name or not hasattr(builtins, name)):
             raise _unknown_name(shown, name, namespace)
     try:
         code = _compile(parsed)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # as for await
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # for example for await
         reason = describe(error)
     else:
         return _Placeholder(start, end, shown, code, names)
@@ -206,10 +206,10 @@ def _placeholder(
 
 
 def _end_of_expression(text: str, start: int) -> int | None:
-    """Where the ``}}`` stands that closes a placeholder; None where brackets or strings before it do not match.
+    """Return the position of the ``}}`` that closes a placeholder; None if brackets or strings before it do not match.
 
-    It looks at each bracket once, and gives up at the first that cannot belong to an expression, so that a long prompt
-    full of braces takes time in proportion to its length.
+    It looks at each bracket once, and gives up at the first one that cannot belong to an expression, so the time for a
+    long prompt full of braces is proportional to its length.
     """
     closings: list[str] = []
     limit = min(len(text), start + _LONGEST)
@@ -246,7 +246,7 @@ def _compile(parsed: ast.Expression) -> CodeType:
 
 def _compile_quietly(source: str | ast.Expression, flags: int) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is no expression after all is not to be warned about
+        warnings.simplefilter("ignore")  # text that is not an expression must not cause warnings
         compiled = compile(source, "<prompt>", "eval", flags, dont_inherit=True)
     if isinstance(compiled, ast.Expression) and isinstance(compiled.body, ast.Constant) and compiled.body.value is ...:
         raise SyntaxError("an ellipsis stands for words that were left out")
@@ -264,13 +264,13 @@ def _why(inside: str) -> str:
 
 
 def _is_slip(inside: str, namespace: Mapping[str, Any]) -> bool:
-    """Whether what is no expression was meant as one."""
+    """Return whether text that is not an expression was meant to be one."""
     name = _NAME.match(inside.strip())
     return name is not None and name[0] in namespace and "{{" not in inside
 
 
 def _names_read(parsed: ast.Expression) -> tuple[str, ...]:
-    """The variables that an expression reads, those aside that it makes itself."""
+    """Return the variables that an expression reads, without those that it defines itself."""
     nodes = list(ast.walk(parsed))
     own = {node.arg for node in nodes if isinstance(node, ast.arg)}
     own |= {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
@@ -291,13 +291,14 @@ def _is_users(name: str) -> bool:
 
 
 def _evaluate(placeholder: _Placeholder, namespace: Mapping[str, Any]) -> Any:
-    # A copy for each, as an expression may assign; as globals, as its own functions and comprehensions look there.
+    # A new copy each time, because an expression may assign; and passed as globals, because functions and
+    # comprehensions in the expression look up names there.
     variables = dict(namespace)
     try:
         return eval(placeholder.code, variables)
     except Exception as error:
         failure = error
-    # Raised out here, so that IPython does not show the one as the other's context.
+    # Raised outside of the except block, so that IPython does not show the original exception as context.
     if isinstance(failure, NameError) and failure.name in placeholder.names:
         raise _unknown_name(placeholder.shown, failure.name, namespace)
     raise ConfigError(f"{placeholder.shown} raised {one_line(mask(describe(failure)), _LONGEST_REASON)}")
@@ -323,7 +324,7 @@ def _break_after(text: str, end: int) -> str:
 
 
 class _Code:
-    """The stretches of a text that are code in backticks; found at the first question.
+    """The ranges of a text that are code in backticks; computed at the first use.
 
     Args:
         text: Markdown.
@@ -364,7 +365,7 @@ def _code_in(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _spans_in(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The code spans of a paragraph: from some backticks to the next that are as many."""
+    """Yield the code spans of a paragraph: from a run of backticks to the next run of the same length."""
     runs = [found.span() for found in _BACKTICKS.finditer(text, start, end)]
     closing: dict[int, int] = {}
     partner: list[int | None] = [None] * len(runs)

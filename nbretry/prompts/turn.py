@@ -1,4 +1,4 @@
-"""A question with its answer, as a conversation has them one after the other."""
+"""A turn of a conversation: a question with its answer."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Turn:
     """A question with its answer.
 
     Attributes:
-        question: as it was sent: text, or parts.
-        answer: the text.
-        state: ``completed``, or ``stopped`` where the answer is a partial one.
-        provider: who answered.
-        model: which model.
-        system: the system prompt that held then; None where there was none.
-        asked_at: seconds since the epoch; None where that is unknown.
-        request_sha256: hash of model and messages, by which the record of the run can be found.
+        question: the question as it was sent: text, or parts.
+        answer: the text of the answer.
+        state: ``completed``, or ``stopped`` if the answer is incomplete.
+        provider: the name of the provider that answered; None if unknown.
+        model: the model that answered; None if unknown.
+        system: the system prompt at that time; None if there was none.
+        asked_at: seconds since the epoch; None if unknown.
+        request_sha256: hash of model and messages, to find the record of the run; None if unknown.
     """
 
     question: Content
@@ -42,7 +42,7 @@ class Turn:
     request_sha256: str | None = None
 
     def messages(self) -> Messages:
-        """The question and the answer as messages, which are copies."""
+        """Return the question and the answer as messages, which are copies."""
         return [
             {"role": "user", "content": copied(self.question)},
             {"role": "assistant", "content": self.answer},
@@ -54,7 +54,7 @@ class Turn:
 
 
 def text_of(content: Content) -> str:
-    """What a message says, as text: images and other parts are named in brackets.
+    """Return the content of a message as text; for images and other parts, their kind in brackets.
 
     Args:
         content: text, or parts.

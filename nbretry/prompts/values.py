@@ -1,4 +1,4 @@
-"""Turns a value of the notebook into what a model reads best: text, or parts with images."""
+"""Convert a value from the notebook into what a model reads best: text, or parts with images."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _SAID_BY_STR = {"datetime", "decimal", "fractions", "ipaddress", "pathlib", "pat
 
 
 def as_content(value: Any) -> Content:
-    """What stands for a value in a message.
+    """Return the content of a message for a value.
 
-    - Text is itself; numbers, True and None are as Python prints them.
-    - A pandas or polars frame or series is its shape, its types and a Markdown table; of a long one the first and the
-      last rows, of a wide one the first and the last columns, with a note of how many are left out.
-    - A NumPy array is its shape, its type and its elements, the middle left out where there are more than 1,000.
-    - Dicts, lists, sets, dataclasses and pydantic models are JSON; where they cannot be, what `pprint` makes of them.
-    - An exception is its traceback, with secrets masked. A function or a class is its source. An answer is its text.
-    - A matplotlib figure or axes, a PIL image, an image of IPython, bytes that are a PNG, JPEG, GIF or WebP, and
-      anything with a ``_repr_png_`` or ``_repr_jpeg_`` is an image part; a list of those is as many parts.
-    - Anything else is its ``_repr_markdown_`` where it has one, and else ``str(value)``.
+    - Text stays as it is; numbers, True and None become what Python prints.
+    - A pandas or polars frame or series becomes its shape, its types and a Markdown table. A long one is cut to its
+      first and last rows, a wide one to its first and last columns, with a note of how many are left out.
+    - A NumPy array becomes its shape, its type and its elements, without the middle of more than 1,000.
+    - Dicts, lists, sets, dataclasses and pydantic models become JSON, or the output of `pprint` if that is impossible.
+    - An exception becomes its traceback, with secrets masked; a function or a class its source; an answer its text.
+    - A matplotlib figure or axes, a PIL image, an IPython image, bytes of a PNG, JPEG, GIF or WebP file, and anything
+      with a ``_repr_png_`` or ``_repr_jpeg_`` becomes an image part; a list of those becomes one part for each.
+    - Anything else becomes its ``_repr_markdown_`` if it has one, otherwise ``str(value)``.
 
     Raises:
-        ConfigError: the value cannot be sent: other bytes, an image above 20 MB, a plotly figure, or it fails to say
-            what it is.
+        ConfigError: the value cannot be sent: other bytes, an image above 20 MB, a plotly figure, or a value that
+            raises when it is converted.
     """
     try:
         return _content(value)
@@ -78,7 +78,7 @@ def _content(value: Any) -> Content:
 def _traceback(exception: BaseException) -> str:
     frames = exception.__traceback__
     while frames is not None and str(frames.tb_frame.f_globals.get("__name__")).startswith("IPython."):
-        frames = frames.tb_next  # how IPython came to run the cell
+        frames = frames.tb_next  # skip the frames of IPython that run the cell
     return mask("".join(traceback.format_exception(type(exception), exception, frames)).rstrip())
 
 
@@ -90,7 +90,7 @@ def _source(value: Any) -> str | None:
 
 
 def _source_of_class(kind: type) -> str | None:
-    """A class's source, also that of one that a cell defines, which before Python 3.13 `inspect` does not find."""
+    """Return a class's source, also if a cell defines it, which `inspect` does not find before Python 3.13."""
     source = _source(kind)
     if source is not None or kind.__module__ != "__main__":
         return source
@@ -102,7 +102,7 @@ def _source_of_class(kind: type) -> str | None:
             continue
         try:
             parsed = ast.parse(text)
-        except (SyntaxError, ValueError):  # no Python, as a cell may be
+        except (SyntaxError, ValueError):  # a cell need not be Python
             continue
         for node in ast.walk(parsed):
             if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
@@ -112,7 +112,7 @@ def _source_of_class(kind: type) -> str | None:
 
 
 def _text_of_ours(value: Any) -> str | None:
-    """The text of an answer, whichever of our modules its class is from."""
+    """Return the text of an answer, whichever module of nbretry defines its class; None for anything else."""
     text = getattr(value, "text", None) if type(value).__module__.startswith("nbretry.") else None
     return text if isinstance(text, str) else None
 
@@ -129,7 +129,11 @@ def _data_text(value: Any) -> str | None:
 
 
 def _distinct(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A dict of these items; an error where two keys, as 1 and "1", have become one, so that no value is lost."""
+    """Return a dict of these items.
+
+    Raises:
+        ValueError: two keys, such as 1 and "1", have become one, so a value would be lost.
+    """
     found = dict(items)
     if len(found) < len(items):
         raise ValueError("two keys are one in JSON")
@@ -137,7 +141,7 @@ def _distinct(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON is to have in place of a value that it does not know."""
+    """Return a JSON value for a value that `json` cannot encode."""
     if is_a(value, "pydantic.main", "BaseModel"):
         return value.model_dump(mode="json") if hasattr(value, "model_dump") else value.dict()
     text = _text_of_ours(value)
@@ -157,7 +161,7 @@ def _plain(value: Any) -> Any:
 
 
 def _json_text(value: Any, indent: str = "") -> str:
-    """JSON, with a line for each item only where one line would be too long."""
+    """Return a value as JSON on one line, or with a line for each item if one line would be too long."""
     line = json.dumps(value, ensure_ascii=False)
     if len(indent) + len(line) <= _LONGEST_LINE or not isinstance(value, dict | list):
         return line
@@ -166,7 +170,7 @@ def _json_text(value: Any, indent: str = "") -> str:
         items = [f"{json.dumps(key, ensure_ascii=False)}: {_json_text(item, deeper)}" for key, item in value.items()]
         return _json_lines("{", items, "}", indent)
     if not any(isinstance(item, dict | list) for item in value):
-        return line  # a line for each number would be many tokens for nothing
+        return line  # a line for each number would only waste tokens
     return _json_lines("[", [_json_text(item, deeper) for item in value], "]", indent)
 
 
@@ -180,7 +184,7 @@ def _markdown(value: Any) -> str | None:
         return None
     try:
         text = value._repr_markdown_()
-    except Exception:  # then it is shown otherwise, as IPython does it
+    except Exception:  # then another form is used, as in IPython
         return None
     if isinstance(text, tuple) and text:  # with metadata
         text = text[0]

@@ -1,6 +1,6 @@
-"""Who can be asked: the classes of the retry-provider contract, and the providers that come with nbretry.
+"""Providers: the classes of the retry-provider contract, and the providers that come with nbretry.
 
-Each name is loaded when it is first used.
+Each name is loaded when you first use it.
 """
 
 from __future__ import annotations

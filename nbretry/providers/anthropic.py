@@ -1,4 +1,4 @@
-"""Anthropic's messages, and endpoints that speak its protocol."""
+"""The provider for Anthropic's Messages API, and for other endpoints that speak its protocol."""
 
 from __future__ import annotations
 
@@ -33,22 +33,23 @@ _ROLES = {"assistant": "assistant", "model": "assistant"}
 
 
 class AnthropicProvider(SDKProvider):
-    """Asks Claude by the official ``anthropic`` SDK, with the SDK's own retries off.
+    """A provider that asks Claude through the official ``anthropic`` SDK, with the SDK's own retries off.
 
-    Messages are those of OpenAI's protocol: system messages become the request's ``system``, and messages of one role
-    in a row are made one. Nothing is opened and no key is looked for until the first question.
+    It takes messages in OpenAI's format: system messages become the request's ``system``, and consecutive messages of
+    one role are merged. It opens no connection and looks for no key until the first question.
 
     Args:
-        api_key: the key; the one in ``key_variable`` by default.
-        model: the model to ask where none is named; by default a usual one of Anthropic's.
+        api_key: the key; by default the one in ``key_variable``.
+        model: the model to use if the question names none; by default a general-purpose model of Anthropic's.
         name: the provider's name.
-        base_url: the endpoint; by default ``ANTHROPIC_BASE_URL`` or else Anthropic's own.
-        max_tokens: the longest answer in tokens, where the question does not say; this protocol wants a number.
-        timeout: seconds without anything new after which a request counts as failed; keep-alives are not new.
-        connect_timeout: seconds for a connection.
-        key_variable: environment variable with the key; by default the service's own for its own endpoint, and none for
-            another, so that a key is sent to nobody else.
-        deadlines: limits of an attempt in a `RetryProvider` or a session, in place of theirs.
+        base_url: the endpoint, or a function that returns it for each question; by default the one in
+            ``ANTHROPIC_BASE_URL``, or else Anthropic's own.
+        max_tokens: maximum length of the answer in tokens if the question sets none; this protocol requires a number.
+        timeout: seconds without new data after which a request fails; keep-alives do not count as new data.
+        connect_timeout: time limit for connecting, in seconds.
+        key_variable: environment variable with the key. By default it is the service's own for the service's own
+            endpoint, and none for any other endpoint, so that the key is not sent elsewhere.
+        deadlines: time limits for an attempt, in place of those of the `RetryProvider` or the session.
         **client_options: further arguments for ``anthropic.Anthropic`` and ``anthropic.AsyncAnthropic``.
 
     Example:
@@ -63,7 +64,7 @@ class AnthropicProvider(SDKProvider):
     modules: ClassVar[tuple[str, ...]] = ("anthropic.resources.messages.messages",)
     default_base_url = "https://api.anthropic.com"
     base_url_variable = "ANTHROPIC_BASE_URL"
-    _query_for_models = MappingProxyType({"limit": 1000})  # the most that it gives at once; others give all they have
+    _query_for_models = MappingProxyType({"limit": 1000})  # the largest page; other endpoints send all models
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class AnthropicProvider(SDKProvider):
         self.max_tokens = max_tokens
 
     def supports_prefill(self, model: str) -> bool:
-        """Whether a model goes on from a last message of the assistant's own; its newer models refuse that."""
+        """Return whether a model continues from a final assistant message; newer Claude models refuse that."""
         return _TAKES_PREFILL.match(resolve_model(self, model)) is not None
 
     def _client_class(self, sdk: Any, asynchronous: bool) -> Any:
@@ -108,7 +109,7 @@ class AnthropicProvider(SDKProvider):
         stop = parameters.pop("stop", None)
         if stop:
             parameters.setdefault("stop_sequences", [stop] if isinstance(stop, str) else stop)
-        # In the body as they are: the SDK then takes parameters that only this endpoint knows as well as its own.
+        # In extra_body, unchanged: the SDK then also accepts parameters that only this endpoint knows.
         return client.messages.with_streaming_response.create(
             model=ask.model,
             messages=messages,
@@ -124,7 +125,7 @@ class AnthropicProvider(SDKProvider):
 
 
 class _MessagesReader(AnswerReader):
-    """Reads ``message_start`` to ``message_stop`` events, and a ``message``."""
+    """Reader of the events from ``message_start`` to ``message_stop``, and of a whole ``message``."""
 
     def __init__(self, timeout: float) -> None:
         super().__init__(timeout)
@@ -143,7 +144,7 @@ class _MessagesReader(AnswerReader):
                 self._tell(chunks, message.get("model"), message.get("id"))
                 self._take_usage(message.get("usage"))
                 if self._prompt_tokens is not None:
-                    # Told at once: the prompt costs as much if the answer breaks off.
+                    # Report it now: the prompt costs the same if the answer breaks off.
                     chunks.append(Usage(self._prompt_tokens, None))
             case "message_delta":
                 self._take_stop_reason((event.get("delta") or {}).get("stop_reason"))
@@ -192,7 +193,7 @@ class _MessagesReader(AnswerReader):
         if not isinstance(usage, dict):
             return
         if isinstance(usage.get("input_tokens"), int):
-            # What is read from or written to the cache is part of the prompt, too, and is counted apart.
+            # Tokens read from or written to the cache are part of the prompt, but are counted separately.
             cached = (usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens"))
             self._prompt_tokens = usage["input_tokens"] + sum(count for count in cached if isinstance(count, int))
         if isinstance(usage.get("output_tokens"), int):
@@ -203,7 +204,7 @@ class _MessagesReader(AnswerReader):
 
 
 def _split_system(messages: Messages) -> tuple[str | list[Any], Messages]:
-    """The system messages as one prompt, and the others with messages of one role in a row made one."""
+    """Return the system messages as one prompt, and the other messages, with consecutive ones of one role merged."""
     system: list[Any] = []
     merged: Messages = []
     for message in messages:
@@ -232,7 +233,7 @@ def _joined(first: Any, second: Any) -> Any:
 
 
 def _blocks(content: Any) -> list[Any]:
-    """Content as this protocol's blocks; pictures are put as it has them."""
+    """Convert content to this protocol's blocks, images included."""
     if not content:
         return []
     if isinstance(content, str):

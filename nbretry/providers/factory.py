@@ -1,4 +1,4 @@
-"""A provider for each known service of `nbretry.providers.services`."""
+"""Create providers: for the known services of `nbretry.providers.services`, and from tables in a settings file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["PRESETS", "Preset", "preset", "provider_from_preset", "provider_from
 
 
 def preset(name: str) -> Preset:
-    """The service of that name.
+    """Return the service with this name.
 
     Raises:
-        ConfigError: there is none; the message has the nearest name.
+        ConfigError: there is no such service; the message suggests the nearest name.
     """
     found = PRESETS.get(name.lower())
     if found is None:
@@ -28,11 +28,11 @@ def preset(name: str) -> Preset:
 
 
 def provider_from_preset(name: str, /, **overrides: Any) -> ProviderType:
-    """A provider for a known service. No key is looked for and nothing is opened until it is asked.
+    """Create a provider for a known service. It looks for no key and opens no connection until you ask it.
 
     Args:
-        name: the service.
-        **overrides: arguments for its provider's class, in place of the preset's.
+        name: the service's name.
+        **overrides: arguments for the provider's class, in place of the preset's.
 
     Raises:
         ConfigError: there is no such service.
@@ -44,7 +44,7 @@ def provider_from_preset(name: str, /, **overrides: Any) -> ProviderType:
         return LocalProvider(**{"name": service.name, **overrides})
     settings: dict[str, Any] = {
         "name": service.name,
-        # Asked for at each question: a notebook may set the variable later.
+        # A function that runs for each question: a notebook may set the variable later.
         "base_url": functools.partial(_base_url, service) if service.base_url_variable else service.base_url,
         "model": service.default_model,
         "key_variable": service.key_variable,
@@ -60,7 +60,7 @@ def provider_from_preset(name: str, /, **overrides: Any) -> ProviderType:
 
 
 def provider_from_table(table: ProviderTable) -> ProviderType:
-    """A provider that a file of settings describes. Nothing is opened until it is asked."""
+    """Create a provider that a settings file describes. It opens no connection until you ask it."""
     given: dict[str, Any] = {
         name: value
         for name in ("base_url", "model", "key_variable", "deadlines")
@@ -93,7 +93,10 @@ def _base_url(service: Preset) -> str:
 
 
 def _ollama_url(value: str) -> str:
-    """``OLLAMA_HOST`` is what the server listens on: ``0.0.0.0``, ``:11434``, ``host:port`` or a URL."""
+    """Return the URL for the value of ``OLLAMA_HOST``.
+
+    That is what the server listens on: ``0.0.0.0``, ``:11434``, ``host:port`` or a URL.
+    """
     url = value if "://" in value else f"http://{value}"
     try:
         parts = urlsplit(url)

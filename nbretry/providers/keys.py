@@ -1,7 +1,7 @@
-"""Finds a provider's key: what was entered in this process, the environment, ``.env``, the system keyring.
+"""Find a provider's key: entered in this process, in the environment, in ``.env`` or in the system keyring.
 
-A key has the name of its environment variable wherever it is. Nothing is put into ``os.environ``, where every program
-that a notebook starts would find it.
+A key has the name of its environment variable in all of these places. nbretry puts no key into ``os.environ``, where
+every program that a notebook starts would find it.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ __all__ = [
 ]
 
 KEYRING_SERVICE = "nbretry"
-"""Under which the system keyring has the keys, each with its variable as the user's name."""
+"""Service name of the keys in the system keyring; the user name of each is its environment variable."""
 
 ENTERED = "entered"
 ENVIRONMENT = "environment"
 KEYRING = "keyring"
 
-_DOTENV_DISABLED = "PYTHON_DOTENV_DISABLED"  # of python-dotenv itself, whose function for files looks at it
+_DOTENV_DISABLED = "PYTHON_DOTENV_DISABLED"  # python-dotenv's own switch, which its `load_dotenv` obeys
 
 _log = logging.getLogger("nbretry")
 
 
 class FoundKey(NamedTuple):
-    """A key, which is not shown.
+    """A key and where it was found. Its ``repr`` does not show the key.
 
     Attributes:
         value: the key.
-        source: ``entered`` in this process, ``environment``, ``keyring``, or where the ``.env`` is.
+        source: ``entered`` (in this process), ``environment``, ``keyring``, or the path of the ``.env`` file.
     """
 
     value: str
@@ -61,18 +61,21 @@ class FoundKey(NamedTuple):
 _entered: dict[str, str] = {}
 _from_keyring: dict[str, str] = {}
 _keyring_fails: set[str] = set()
-"""Variables for which it failed, as where somebody has closed its dialog, who should not be asked again and again."""
+"""Variables for which the keyring failed, for example because the user closed its dialog.
+
+The keyring is not asked for them again, so that the dialog does not come back with every question.
+"""
 _files: dict[Path, tuple[tuple[int, int], dict[str, str]]] = {}
 _lock = threading.Lock()
 
 
 def find_key(variable: str, *, ask_keyring: bool = False) -> FoundKey | None:
-    """The key of this name, which is masked from now on; None where there is none.
+    """Return the key of this name and mask it from now on; None if there is no key.
 
     Args:
         variable: environment variable with the key.
-        ask_keyring: whether to look into the system keyring as well, which may have to be unlocked by its user first;
-            what it has given before is known without.
+        ask_keyring: whether to look in the system keyring too, which its user may have to unlock first. Keys that the
+            keyring has given before are found either way.
     """
     found = _find(variable, ask_keyring)
     if found is not None:
@@ -81,10 +84,10 @@ def find_key(variable: str, *, ask_keyring: bool = False) -> FoundKey | None:
 
 
 def enter_key(variable: str, value: str) -> None:
-    """Keep a key for this process, before all others of its name.
+    """Keep a key for this process. It takes precedence over all other keys of its name.
 
     Raises:
-        ConfigError: it is empty, or has a character in it that no key has.
+        ConfigError: the key is empty, or contains a character that no key has.
     """
     key = value.strip()
     if not key:
@@ -96,10 +99,10 @@ def enter_key(variable: str, value: str) -> None:
 
 
 def save_key(variable: str) -> None:
-    """Put a key that was entered into the system keyring.
+    """Save an entered key in the system keyring.
 
     Raises:
-        ConfigError: none was entered, there is no keyring, or it refuses.
+        ConfigError: no key was entered, there is no keyring, or the keyring refuses the key.
     """
     value = _entered.get(variable)
     if value is None:
@@ -119,10 +122,10 @@ def save_key(variable: str) -> None:
 
 
 def forget_key(variable: str) -> list[str]:
-    """Forget a key that was entered, and take it out of the system keyring.
+    """Forget an entered key and remove it from the system keyring.
 
     Returns:
-        Where it was: ``entered``, ``keyring``.
+        The places where the key was: ``entered``, ``keyring``, both or none.
     """
     was = [ENTERED] if _entered.pop(variable, None) is not None else []
     _from_keyring.pop(variable, None)
@@ -137,7 +140,7 @@ def forget_key(variable: str) -> list[str]:
 
 
 def _find(variable: str, ask_keyring: bool) -> FoundKey | None:
-    # Stripped, as what a file or a clipboard had may end with a line break, which no request can hold.
+    # Stripped: text from a file or a clipboard may end with a line break, which no request can contain.
     for source, keys in ((ENTERED, _entered), (ENVIRONMENT, os.environ)):
         value = keys.get(variable, "").strip()
         if value:
@@ -176,7 +179,7 @@ def _reason(error: Exception) -> str:
 
 
 def _dotenv_file() -> Path | None:
-    """The nearest ``.env`` from the working directory upwards, not beyond the project or the home directory."""
+    """Return the nearest ``.env`` from the working directory upwards, not beyond the project or the home directory."""
     if os.environ.get(_DOTENV_DISABLED, "").casefold() in ("1", "true", "t", "yes", "y"):
         return None
     with suppress(OSError, RuntimeError):  # no working directory, no home directory

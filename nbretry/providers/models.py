@@ -1,12 +1,14 @@
-"""Which models a provider can be asked for.
+"""List the models of a provider.
 
-A provider says so in one of these ways; the first that it has counts:
+The list comes from the first of these that the provider has:
 
-- ``list_models``, as in `nbretry.retry.contract`: those over HTTP ask their endpoint, the local one looks for files.
-- ``get_models`` or ``models``, as gpt4free's providers have them: a list, a dict by name, or one name.
-- Others that it asks, as `RetryProvider` does: then it has what one of those has at least.
+- ``list_models``, as described in `nbretry.retry.contract`: HTTP providers ask their endpoint, the local provider looks
+  for files.
+- ``get_models``, as in gpt4free's providers, if it gives any: a list, a dict by name, or one name.
+- Other providers that it asks, as `RetryProvider` does: then it has every model that at least one of them has.
+- ``models``, as in gpt4free's providers: again a list, a dict by name, or one name.
 
-``default_model`` and the names in ``model_aliases`` are added to that; for a provider with nothing else they are all.
+``default_model`` and the names in ``model_aliases`` are added to the list. A provider with nothing else has only these.
 """
 
 from __future__ import annotations
@@ -44,10 +46,10 @@ _MOST_NAMES = 5000
 _LONGEST_NAME = 256
 
 _LARGEST_LIST = 16 * 1024 * 1024
-"""Bytes of a list of models; the longest there are have a tenth of it."""
+"""Maximum size of a list of models in bytes; the longest known lists have a tenth of it."""
 
 _PATIENCE = 1.0
-"""Seconds more for a provider that looks after the limit by itself, and tells better what did not come."""
+"""Extra seconds for a provider that enforces the time limit itself, because its error is more precise."""
 
 _BY_NAME: dict[str, type[ProviderError]] = {
     "MissingAuthError": AuthenticationError,  # gpt4free's
@@ -60,28 +62,28 @@ _BY_NAME: dict[str, type[ProviderError]] = {
     "ConnectionError": APIConnectionError,
     "NetworkError": APIConnectionError,
 }
-"""By the name of an exception's class, as HTTP libraries have them, what it is for us."""
+"""nbretry's exceptions by the names of the exception classes of HTTP libraries."""
 
 
-async def list_models(provider: ProviderType, timeout: float = 10.0) -> list[str]:  # noqa: ASYNC109 (it is told on)
-    """The models that a provider can be asked for. No model is asked, started or fetched.
+async def list_models(provider: ProviderType, timeout: float = 10.0) -> list[str]:  # noqa: ASYNC109 (it is passed on)
+    """Return the models that you can ask a provider for. No model is asked, started or downloaded.
 
-    The names come from strangers, and may be anything that can be printed: escape them where they are shown.
+    The names come from outside and may contain any printable character: escape them where you show them.
 
     Args:
-        provider: a class or an instance. One that asks others has every model that at least one of those has; those
-            of them that do not say are passed over, unless none says.
-        timeout: seconds for all of it.
+        provider: a class or an instance. A provider that asks others has every model that at least one of them has;
+            those that fail to list their models are ignored, unless all of them fail.
+        timeout: time limit for the whole call, in seconds.
 
     Returns:
-        The default model first where there is one, the others in the provider's order, and then its own aliases; no
-        name twice. At most 5,000 names of at most 256 printable characters; what is none is left out, and so is what
-        has a secret in it.
+        The default model first, if there is one, then the others in the provider's order, then the provider's own
+        aliases, without duplicates. There are at most 5,000 names of at most 256 printable characters. Anything that
+        is not such a name is left out, and so is a name that contains a secret.
 
     Raises:
         ConfigError: the provider does not say which models it has, or the timeout is not above 0.
-        ProviderError: one of its classes: the key is missing or refused, the endpoint cannot be reached or does not
-            answer in time, or what came is no list.
+        ProviderError: one of its subclasses: the key is missing or refused, the endpoint cannot be reached or does not
+            answer in time, or the response is not a list.
 
     Example:
         >>> import asyncio
@@ -95,7 +97,7 @@ async def list_models(provider: ProviderType, timeout: float = 10.0) -> list[str
     name = provider_name(provider)
     try:
         asked = innermost(provider)
-        # A name may stand for a provider with another default model than its own.
+        # A name such as ``ollama:qwen3`` has another default model than the provider behind it.
         defaults = [model for model in (resolve_model(one, "") for one in (provider, asked)) if model]
         aliases = getattr(asked, "model_aliases", None)
         said = await _said_by(asked, name, timeout)
@@ -113,14 +115,14 @@ async def list_models(provider: ProviderType, timeout: float = 10.0) -> list[str
 
 
 def model_names(listed: Iterable[Any]) -> list[str]:
-    """The names of models in a list from elsewhere.
+    """Return the names of the models in a list from outside.
 
     Args:
-        listed: names, and dicts that have one as ``id`` or ``name``.
+        listed: names, and dicts with the name as ``id`` or ``name``.
 
     Returns:
-        In their order, no name twice: at most 5,000 of at most 256 printable characters, with no secret in it. What is
-        none is left out.
+        The names in their order, without duplicates: at most 5,000 names of at most 256 printable characters, without
+        secrets. Anything else is left out.
     """
     names: dict[str, None] = {}
     for one in listed:
@@ -129,24 +131,24 @@ def model_names(listed: Iterable[Any]) -> list[str]:
             names[name] = None
             if len(names) == _MOST_NAMES:
                 break
-    # All in one go, as looking for secrets in each takes half a second for so many.
+    # All names at once: looking for secrets in each one takes half a second for so many.
     shown = mask("\n".join(names)).split("\n")
     return [name for name, as_shown in zip(names, shown, strict=False) if name == as_shown]
 
 
 async def read_models(pieces: AsyncIterator[bytes]) -> list[str]:
-    """The names of models in the JSON that an endpoint sends as its list.
+    """Return the names of the models in the JSON list that an endpoint sends.
 
-    OpenAI and Anthropic put the list under ``data``, others under ``models`` or give it bare.
+    OpenAI and Anthropic put the list under ``data``; others put it under ``models`` or send only the list.
 
     Args:
-        pieces: of the body.
+        pieces: the response body in pieces.
 
     Returns:
-        As `model_names` leaves them.
+        The names, filtered by `model_names`.
 
     Raises:
-        StreamError: the body is too large, or there is no list in it.
+        StreamError: the body is too large, or contains no list.
     """
     body = bytearray()
     async for piece in pieces:
@@ -165,13 +167,13 @@ async def read_models(pieces: AsyncIterator[bytes]) -> list[str]:
 
 
 def is_listed(model: str, models: Iterable[str]) -> bool:
-    """Whether a model is in a list, where it may stand under its service's folder, its date or its tag."""
+    """Return whether a model is in a list, where it may have the prefix ``models/``, a date or the tag ``:latest``."""
     name = re.compile(rf"(?:models/)?{re.escape(model)}(?::latest|-\d{{8}})?")
     return any(name.fullmatch(listed) for listed in models)
 
 
 async def _said_by(provider: ProviderType, name: str, timeout: float) -> list[Any] | None:  # noqa: ASYNC109 (likewise)
-    """What a provider gives as its models; None where it says nothing of them."""
+    """Return what a provider gives as its models; None if it gives nothing."""
     method = getattr(provider, "list_models", None)
     if callable(method):
         looks_after_it = accepts(method, "timeout")
@@ -196,7 +198,7 @@ async def _called(call: Callable[[], Any], name: str, timeout: float, *, grace: 
 
 
 async def _result_of(call: Callable[[], Any]) -> Any:
-    """What a method gives, wherever it has to run: a coroutine here, what may block in a thread."""
+    """Call a method and return its result: a coroutine function here, any other, which may block, in a thread."""
     given = call() if inspect.iscoroutinefunction(call) else await call_in_thread(call)
     return await given if inspect.isawaitable(given) else given
 
@@ -221,7 +223,7 @@ def _can_be_a_name(text: str) -> bool:
 
 
 def _failure_of(exception: Exception, name: str) -> NbretryError:
-    """Our exception for whatever a provider raised in place of its list."""
+    """Return nbretry's exception for whatever a provider raised instead of giving its list."""
     if isinstance(exception, NbretryError):
         if isinstance(exception, ProviderError) and exception.provider is None:
             exception.provider = name

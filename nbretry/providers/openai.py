@@ -1,4 +1,4 @@
-"""Any endpoint that speaks OpenAI's chat completions: OpenAI, Azure, and most other services and local servers."""
+"""The provider for OpenAI's chat completions API: OpenAI, Azure, and most other services and local servers."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ _FORM_REFUSED = re.compile(
 
 
 class OpenAIProvider(SDKProvider):
-    """Asks an endpoint by the official ``openai`` SDK, with the SDK's own retries off.
+    """A provider that asks an endpoint through the official ``openai`` SDK, with the SDK's own retries off.
 
-    Nothing is opened and no key is looked for until the first question.
+    It opens no connection and looks for no key until the first question.
 
     Args:
-        base_url: the endpoint, as ``http://127.0.0.1:8000/v1``, or a function that gives it at each question; by
-            default ``OPENAI_BASE_URL`` or else OpenAI's own.
-        api_key: the key; the one in ``key_variable`` by default. A server on this machine is asked without one, too.
-        model: the model to ask where none is named; by default a usual one of OpenAI's, and of a server on this machine
-            the one that it serves.
+        base_url: the endpoint, such as ``http://127.0.0.1:8000/v1``, or a function that returns it for each question;
+            by default the one in ``OPENAI_BASE_URL``, or else OpenAI's own.
+        api_key: the key; by default the one in ``key_variable``. A server on this machine needs no key.
+        model: the model to use if the question names none; by default a general-purpose model of OpenAI's, or the first
+            model that a server on this machine lists.
         name: the provider's name; by default ``openai``, or the endpoint's host.
-        timeout: seconds without anything new after which a request counts as failed; keep-alive comments are not new.
-        connect_timeout: seconds for a connection.
-        key_variable: environment variable with the key; by default the service's own for its own endpoint, and none for
-            another, so that a key is sent to nobody else.
-        deadlines: limits of an attempt in a `RetryProvider` or a session, in place of theirs.
-        api_version: for the deployments of Azure by the older path; ``base_url`` is then the resource's URL.
-        **client_options: further arguments for ``openai.OpenAI`` and ``openai.AsyncOpenAI``, as ``default_headers``.
+        timeout: seconds without new data after which a request fails; keep-alive comments do not count as new data.
+        connect_timeout: time limit for connecting, in seconds.
+        key_variable: environment variable with the key. By default it is the service's own for the service's own
+            endpoint, and none for any other endpoint, so that the key is not sent elsewhere.
+        deadlines: time limits for an attempt, in place of those of the `RetryProvider` or the session.
+        api_version: API version for Azure deployments with the older URL path; ``base_url`` is then the resource's URL.
+        **client_options: further arguments for ``openai.OpenAI`` and ``openai.AsyncOpenAI``, such as
+            ``default_headers``.
 
     Example:
         >>> from nbretry.testing import FaultServer  # any endpoint that speaks OpenAI's protocol
@@ -56,7 +57,10 @@ class OpenAIProvider(SDKProvider):
     default_base_url = "https://api.openai.com/v1"
     base_url_variable = "OPENAI_BASE_URL"
     supports_response_format = True
-    """It takes the option ``preferred_response_format``, a ``response_format`` that is left out where it is refused."""
+    """The provider takes the option ``preferred_response_format``.
+
+    This is a ``response_format`` that it simplifies or leaves out if the endpoint refuses it.
+    """
 
     def __init__(
         self,
@@ -109,7 +113,7 @@ class OpenAIProvider(SDKProvider):
         if form is not None:
             parameters.setdefault("response_format", form)
         ask.sent = parameters
-        # In the body as they are: the SDK then takes parameters that only this endpoint knows as well as its own.
+        # In extra_body, unchanged: the SDK then also accepts parameters that only this endpoint knows.
         return client.chat.completions.with_streaming_response.create(
             model=ask.model,
             messages=ask.messages,
@@ -126,7 +130,7 @@ class OpenAIProvider(SDKProvider):
         if not isinstance(error, BadRequestError):
             return False
         said = str(error)
-        # Decided by what this request had in it: another one at the same time may have learned the same already.
+        # Decide by what this request contained: a concurrent request may have learned the same already.
         if "stream_options" in said and "stream_options" in ask.sent.keys() - ask.parameters.keys():
             self._refuses_stream_options = True
             return True
@@ -139,16 +143,16 @@ class OpenAIProvider(SDKProvider):
         return False
 
     def _response_format(self, model: str, preferred: dict[str, Any] | None) -> dict[str, Any] | None:
-        """The form that is preferred for an answer, or the next best that this endpoint has not refused."""
+        """Return the preferred response format, or the next best one that this endpoint has not refused, if any."""
         forms = [preferred] if preferred else []
         schema = (preferred or {}).get("json_schema", {}).get("schema")
-        if schema and schema.get("type") == "object":  # nothing else is asked for by the simpler form
+        if schema and schema.get("type") == "object":  # the simpler format can request nothing but an object
             forms.append({"type": "json_object"})
         return next((form for form in forms if (model, json.dumps(form)) not in self._refused_forms), None)
 
 
 class _ChatReader(AnswerReader):
-    """Reads ``chat.completion.chunk`` events, and a ``chat.completion``."""
+    """Reader of ``chat.completion.chunk`` events, and of a whole ``chat.completion``."""
 
     def __init__(self, timeout: float) -> None:
         super().__init__(timeout)
@@ -168,7 +172,7 @@ class _ChatReader(AnswerReader):
             return
         choice = choices[0]
         if choice.get("index"):
-            return  # one answer was asked for
+            return  # only one answer was requested
         self._take_message(choice.get("delta") or choice.get("message") or {}, chunks)
         reason = choice.get("finish_reason")
         if reason:
@@ -192,7 +196,7 @@ class _ChatReader(AnswerReader):
         return chunks
 
     def _take_message(self, message: dict[str, Any], chunks: list[Any]) -> None:
-        # Servers name a model's reasoning either way; those that use both names say the same thing twice.
+        # Servers use either name for a model's reasoning; those that use both repeat the same text.
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         if reasoning and isinstance(reasoning, str):
             chunks.append(Reasoning(reasoning))
@@ -225,7 +229,7 @@ class _ChatReader(AnswerReader):
 
 
 def _take_parts(parts: Any, chunks: list[Any]) -> None:
-    """Content that is a list of parts: text, and with some services the model's thinking."""
+    """Add the chunks of content that is a list of parts: text, and with some services the model's thinking."""
     for part in parts if isinstance(parts, list) else [parts]:
         if isinstance(part, str):
             text: Any = part
@@ -247,7 +251,7 @@ def _count(value: Any) -> int | None:
 
 
 def _name_of(base_url: str | Callable[[], str] | None) -> str:
-    """``openai`` for OpenAI's own endpoint, and the host for another, so that two of them can be told apart."""
+    """Return ``openai`` for OpenAI's own endpoint, and the host for any other, so that you can tell them apart."""
     try:
         parts = urlsplit(base_url if isinstance(base_url, str) else "")
         host, port = parts.hostname, parts.port

@@ -1,6 +1,6 @@
-"""What can be known of a provider before it is asked: its key, and whether the file of a local one is there.
+"""Inspect a provider before asking it: find its key, or check whether a local provider's file exists.
 
-This looks into the providers of this package; of any other provider nothing can be known before it is asked.
+This works only for the providers of this package: nothing can be known about any other before it is asked.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ __all__ = ["find_local_model", "key_of", "key_variable_of"]
 
 
 def key_of(provider: SDKProvider, url: str | None) -> tuple[KeyState, str | None, str | None]:
-    """Whether a provider's key is there, the environment variable that it is looked for in, and where it is.
+    """Return whether a provider's key is set, the environment variable of the key, and where the key was found.
 
     Args:
-        provider: whose key.
-        url: its endpoint, where that is known.
+        provider: the provider.
+        url: its endpoint, if known.
 
     Returns:
-        The last is as for `nbretry.providers.keys.FoundKey`.
+        The state, the variable and the source. The source is as in `nbretry.providers.keys.FoundKey`. The variable is
+        None if no key is needed or the provider was given one; the source is None if the key was not looked up or not
+        found.
     """
     variable = provider.key_variable
     if provider.has_own_key:
@@ -40,19 +42,19 @@ def key_of(provider: SDKProvider, url: str | None) -> tuple[KeyState, str | None
 
 
 def key_variable_of(provider: ProviderType) -> str | None:
-    """The environment variable of a provider's key; None where it has none, or that is not known."""
+    """Return the environment variable of a provider's key; None if it has none or the variable is not known."""
     inner = innermost(provider)
     return inner.key_variable if isinstance(inner, SDKProvider) else None
 
 
 async def find_local_model(provider: LocalProvider) -> bool:
-    """Whether a local provider's file is on this machine; nothing is fetched.
+    """Return whether a local provider's file is on this machine; nothing is downloaded.
 
     Raises:
-        ProviderError: the package that runs it is missing; the message says what to install.
-        ConfigError: there is no file at the path that was given.
+        ProviderError: the package that runs the model is missing; the message says what to install.
+        ConfigError: there is no file at the path that the provider was given.
     """
     if importlib.util.find_spec("xllamacpp") is None:
         raise ProviderError('the package xllamacpp is missing: pip install "nbretry[local]"', provider=provider.name)
-    # In a thread, as the whole file is read to check it.
+    # In a thread, because checking the file may read all of it.
     return await asyncio.to_thread(find_model, provider.model_path) is not None

@@ -1,8 +1,8 @@
-"""Asks providers one after the other until one answers: the module of the contract.
+"""Ask providers one after the other until one answers. This is the module that the retry-provider contract names.
 
-`IterListProvider` and `RetryProvider` are providers themselves, so they nest. The names, parameters, defaults and order
-of ``create_completion``, ``create_async_generator``, ``get_providers`` and `raise_exceptions` are those of gpt4free's
-module of the same name.
+`IterListProvider` and `RetryProvider` are providers themselves, so you can nest them. The names, parameters, defaults
+and parameter order of ``create_completion``, ``create_async_generator``, ``get_providers`` and `raise_exceptions` are
+those of gpt4free's module of the same name.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ __all__ = ["IterListProvider", "RetryProvider", "raise_exceptions"]
 
 
 class IterListProvider(BaseProvider):
-    """Asks each provider of a list once, in order or shuffled, until one answers.
+    """A provider that asks each provider of a list once, in order or shuffled, until one answers.
 
     Args:
         providers: classes or instances; see `nbretry.retry.contract` for what makes a provider.
-        shuffle: ask in a new random order each time. The list itself is never changed.
-        clock: time and chance; the system's by default.
+        shuffle: whether to ask in a new random order for each question. The list itself is never changed.
+        clock: source of time and random numbers; the system's by default.
 
     Attributes:
         providers, shuffle: as given.
-        working: True.
-        last_provider: the provider that was asked last, None before the first question.
+        working: always True.
+        last_provider: the provider that was asked last; None before the first question.
 
     Example:
         >>> from nbretry.testing import simulate
@@ -69,10 +69,10 @@ class IterListProvider(BaseProvider):
         return type(self).__name__  # type: ignore[return-value]  # mypy takes it for this property
 
     def get_providers(self, stream: bool = False, ignored: Sequence[str] = ()) -> list[ProviderType]:
-        """Whom to ask, in which order.
+        """Return the providers to ask, in the order to ask them.
 
         Args:
-            stream: leave out providers that say they cannot stream.
+            stream: whether to leave out providers that say they cannot stream.
             ignored: names of providers to leave out.
         """
         providers = [
@@ -93,14 +93,14 @@ class IterListProvider(BaseProvider):
         ignored: Sequence[str] = [],
         **kwargs: Any,
     ) -> CreateResult:
-        """The chunks of the first answer, for code without an event loop.
+        """Yield the chunks of the first answer, in synchronous code.
 
         Args:
             model: name of the model; empty for each provider's own default.
             messages: the conversation.
-            stream: ask only providers that stream, and ask them for a stream.
-            ignore_stream: with ``stream``, ask the others too.
-            ignored: names of providers that are not to be asked.
+            stream: whether to ask only providers that stream, and to ask them for a stream.
+            ignore_stream: with ``stream``, whether to ask the other providers too.
+            ignored: names of providers to leave out.
             **kwargs: passed on to each provider.
 
         Yields:
@@ -108,8 +108,8 @@ class IterListProvider(BaseProvider):
 
         Raises:
             RetryProviderError: every provider failed.
-            RetryNoProviderError: there was nobody to ask.
-            Exception: what a provider raised after it had begun to answer, as it was.
+            RetryNoProviderError: there was no provider to ask.
+            Exception: what a provider raised after it had begun to answer, unchanged.
 
         Example:
             >>> from nbretry.testing import simulate
@@ -130,7 +130,7 @@ class IterListProvider(BaseProvider):
         ignored: Sequence[str] = [],
         **kwargs: Any,
     ) -> AsyncResult:
-        """The chunks of the first answer, for code in an event loop; otherwise as `create_completion`.
+        """Yield the chunks of the first answer, in asynchronous code; otherwise as `create_completion`.
 
         >>> import asyncio
         >>> from nbretry.testing import simulate
@@ -145,18 +145,18 @@ class IterListProvider(BaseProvider):
     async def stream_events(
         self, model: str, messages: Messages | str, stream: bool = True, **kwargs: Any
     ) -> AsyncGenerator[Event, None]:
-        """What happens, as it happens.
+        """Yield an event for everything that happens until the answer is complete.
 
         Args:
             model: name of the model; empty for each provider's own default.
-            messages: the conversation, or the text of one user's message.
+            messages: the conversation, or the text of a single user message.
             stream: as for `create_async_generator`, as are the other keyword arguments.
 
         Yields:
             Events, `RunStarted` first, `RunCompleted` or `RunFailed` last.
 
         Raises:
-            RetryProviderError: after the `RunFailed` event; also where the answer broke off.
+            RetryProviderError: after the `RunFailed` event; also if the answer broke off.
             RetryNoProviderError: after the `RunFailed` event.
 
         Example:
@@ -185,11 +185,11 @@ class IterListProvider(BaseProvider):
                     yield item
 
     async def answer(self, model: str, messages: Messages | str, stream: bool = True, **kwargs: Any) -> Answer:
-        """The whole answer, with the record of every attempt; otherwise as `stream_events`.
+        """Return the whole answer, with a record of every attempt; otherwise as `stream_events`.
 
         Raises:
-            RetryProviderError: nobody answered, or the answer broke off; ``.answer`` has what there was of it.
-            RetryNoProviderError: there was nobody to ask.
+            RetryProviderError: no provider answered, or the answer broke off; ``.answer`` has what arrived of it.
+            RetryNoProviderError: there was no provider to ask.
 
         Example:
             >>> import asyncio
@@ -209,7 +209,7 @@ class IterListProvider(BaseProvider):
         return answer
 
     def stream_chunks(self, model: str, messages: Messages, stream: bool = True, **kwargs: Any) -> Iterator[Any]:
-        """As `create_completion`, with the metadata chunks between: how an outer provider asks this one."""
+        """Yield the chunks of `create_completion` and the metadata chunks between them, for an outer provider."""
         with closing(
             self._run({"model": model, "messages": messages, "stream": stream, **kwargs}, facts=True)
         ) as items:
@@ -219,7 +219,7 @@ class IterListProvider(BaseProvider):
     async def astream_chunks(
         self, model: str, messages: Messages, stream: bool = True, **kwargs: Any
     ) -> AsyncIterator[Any]:
-        """As `create_async_generator`, with the metadata chunks between: how an outer provider asks this one."""
+        """Yield the chunks of `create_async_generator` and the metadata chunks between them, for an outer provider."""
         outward = _Outward()
         async with aclosing(self._begin({"model": model, "messages": messages, "stream": stream, **kwargs})) as items:
             async for item in items:
@@ -229,11 +229,11 @@ class IterListProvider(BaseProvider):
 
     @property
     def policy(self) -> RetryPolicy:
-        """What follows a failure."""
+        """The policy that controls what follows a failure."""
         return RetryPolicy(max_attempts=1)
 
     def health(self) -> tuple[ProviderHealth, ...]:
-        """How each provider is doing, in their order: failures in a row, and whether it rests and for how long.
+        """Return how each provider is doing, in list order: failures in a row, and whether and how long it cools down.
 
         >>> from nbretry.testing import simulate
         >>> provider = IterListProvider([simulate("500", name="busy"), simulate(name="good")], shuffle=False)
@@ -245,10 +245,10 @@ class IterListProvider(BaseProvider):
         return tuple(self._health.of(provider, provider_name(provider)) for provider in self.providers)
 
     def reset_health(self, *names: str) -> None:
-        """Forget failures and end rests, so that a provider is asked again at once.
+        """Forget failures and end cooldowns, so that a provider can be asked again at once.
 
         Args:
-            *names: of providers; all by default.
+            *names: names of providers; all by default.
         """
         self._health.reset([one for one in self.providers if not names or provider_name(one) in names])
 
@@ -277,9 +277,10 @@ class IterListProvider(BaseProvider):
     def _run(
         self, arguments: Mapping[str, Any], facts: bool = True, takes_back: bool = False
     ) -> Generator[Any, None, None]:
-        """The run for code without an event loop; with hedging in a loop of its own.
+        """Run one question in synchronous code; with hedging, in an event loop of its own.
 
-        Yields strings and foreign chunks; with ``facts``, events too, and what is no string in a pair with its attempt.
+        It yields strings and the provider's other chunks. With ``facts`` it also yields events, and pairs each chunk
+        that is not a string with its attempt.
         """
         if self.hedge_after is not None:
             yield from async_bridge.as_iterator(self._begin(arguments, facts, takes_back))
@@ -289,7 +290,7 @@ class IterListProvider(BaseProvider):
     def _begin(
         self, arguments: Mapping[str, Any], facts: bool = True, takes_back: bool = False
     ) -> AsyncGenerator[Any, None]:
-        """The same for code in an event loop: one provider after the other, or several side by side."""
+        """As `_run`, in asynchronous code: ask one provider after the other, or several in parallel."""
         loop = afollow if self.hedge_after is None else race
         return loop(lambda: self._new_run(takes_back, **arguments), self._asked, facts)
 
@@ -298,28 +299,32 @@ class IterListProvider(BaseProvider):
 
 
 class RetryProvider(IterListProvider):
-    """Asks each provider of a list, one of them several times if wanted, until one answers.
+    """A provider that asks each provider of a list, several times if you want, until one answers.
 
     Args:
         providers: classes or instances; see `nbretry.retry.contract` for what makes a provider.
-        shuffle: ask in a new random order each time. The list itself is never changed.
-        single_provider_retry: ask one provider up to ``max_retries`` times, with growing waits, before the next.
-        max_retries: how often one provider is asked at most, with ``single_provider_retry``.
-        policy: what follows a failure; from the two arguments before by default.
-        on_break: what follows a stream that dies after content, in place of the policy's: ``raise``, ``restart`` (the
-            next provider answers from the start) or ``continue`` (it goes on from the text so far). `create_completion`
-            and `create_async_generator` cannot take back what they have yielded: for them ``restart`` is ``raise``.
-        deadlines: limits for each attempt; a provider's own attribute ``deadlines`` comes first. None by default.
-        cooldown: when a provider that keeps failing rests. By default none ever does, and one run knows nothing of
-            another.
-        hedge_after: seconds without content after which the next provider is started beside; the first content wins,
-            and the others are cancelled. Or a quantile of the times to first content so far, as ``"p90"``: while fewer
-            than five are known, nobody is started.
-        max_cost: US dollars; a request that would pass what is left of it is not sent. An answer is reckoned with
-            ``max_tokens``, or 500 tokens. One whose price is not known is sent.
-        prices: what tokens cost. Without it no cost is known, and ``max_cost`` never reached.
-        health: a record to share with others, in place of ``cooldown``.
-        clock: time and chance; the system's by default.
+        shuffle: whether to ask in a new random order for each question. The list itself is never changed.
+        single_provider_retry: whether to ask each provider up to ``max_retries`` times, with growing waits, before the
+            next one.
+        max_retries: maximum number of attempts per provider, with ``single_provider_retry``.
+        policy: what to do after a failure; by default it follows from the two arguments above.
+        on_break: what to do when a stream breaks off after content, in place of the policy's ``on_break``: ``raise``,
+            ``restart`` (the next provider answers from the start) or ``continue`` (the next provider continues from the
+            text so far). `create_completion` and `create_async_generator` cannot take back what they have yielded: for
+            them ``restart`` means ``raise``.
+        deadlines: time limits for each attempt; a provider's own attribute ``deadlines`` takes precedence. None by
+            default.
+        cooldown: when a provider that keeps failing cools down. By default no provider does: the failures of one run
+            do not affect later runs.
+        hedge_after: seconds without content after which the next provider is started in parallel. The first content
+            wins, and the other attempts are cancelled. Or a quantile of the times to first content so far, such as
+            ``"p90"``: until five times are known, no other provider is started.
+        max_cost: budget in US dollars, or a `nbretry.retry.budget.Budget` to share. A request that would exceed what is
+            left is not sent; its answer is estimated at ``max_tokens``, or at 500 tokens. A request whose price is not
+            known is sent.
+        prices: the prices of tokens. Without them no cost is known, and ``max_cost`` is never reached.
+        health: a health record to share with other providers, in place of ``cooldown``.
+        clock: source of time and random numbers; the system's by default.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -362,11 +367,11 @@ class RetryProvider(IterListProvider):
         self._policy = policy
         self._budget = Budget(max_cost) if isinstance(max_cost, int | float) else max_cost
         self._health = health or Health(cooldown, clock)
-        self.policy  # noqa: B018 (a wrong on_break is told here and not with the first question)
+        self.policy  # noqa: B018 (reports a wrong on_break here and not at the first question)
 
     @property
     def policy(self) -> RetryPolicy:
-        """What follows a failure."""
+        """The policy that controls what follows a failure."""
         policy = self._policy or RetryPolicy(max_attempts=self.max_retries if self.single_provider_retry else 1)
         return policy if self.on_break is None else replace(policy, on_break=self.on_break)
 
@@ -388,7 +393,7 @@ class RetryProvider(IterListProvider):
 
 
 class _Outward:
-    """Turns the items of an inner run into chunks for an outer one: who answers is told once content comes."""
+    """Converter of an inner run's items to chunks for an outer run. It reports who answers once content arrives."""
 
     def __init__(self) -> None:
         self._infos: dict[int, ResponseInfo] = {}
@@ -410,7 +415,7 @@ class _Outward:
                 self._answering = item.attempt
                 return self._infos[item.attempt]
             case AttemptFailed() if self._answering == item.attempt and item.next_step != "continue":
-                raise item.exception  # as it was, as from `create_completion`
+                raise item.exception  # unchanged, as `create_completion` raises it
             case (_, chunk):
                 return chunk
         return None
@@ -430,13 +435,13 @@ def _arguments(
 
 
 def raise_exceptions(exceptions: Mapping[str, BaseException]) -> NoReturn:
-    """Raise one error for all that went wrong.
+    """Raise one error for the failures of all providers.
 
     Args:
-        exceptions: what each provider raised, by its name.
+        exceptions: what each provider raised, by provider name.
 
     Raises:
-        RetryProviderError: there are exceptions; the text has a line ``Name: Type: message`` for each.
+        RetryProviderError: there are exceptions; the message has a line ``Name: Type: message`` for each.
         RetryNoProviderError: there are none.
 
     Example:

@@ -1,10 +1,11 @@
-"""Scripts of providers that answer and misbehave: the steps, and the text that they are written in.
+"""Scripts for providers that answer or misbehave: the steps, and the text format of a script.
 
-A script is a sequence of plays, one for each call, of which the last one repeats; a play is a sequence of steps. Text:
+A script is a sequence of plays, one for each call; the last play repeats. A play is a sequence of steps. The text
 
     429 retry-after=2, hang, 'Hello' cut, ok
 
-has four plays: the first call is refused, the second hangs, the third breaks off after a word, all others answer.
+has four plays: the first call is refused, the second hangs, the third breaks off after one word, and all later calls
+answer.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Delay:
     """Wait.
 
     Attributes:
-        seconds: how long, by the provider's clock.
+        seconds: how long to wait, measured by the provider's clock.
     """
 
     seconds: float
@@ -53,13 +54,13 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Refuse the request with an HTTP status; where the answer has begun, tell of the error inside it.
+    """Refuse the request with an HTTP status; if the answer has begun, report the error inside it.
 
     Attributes:
-        status_code: 400 to 599.
+        status_code: HTTP status, 400 to 599.
         retry_after: seconds after which the provider can be asked again.
-        message: what it says.
-        as_date: whether the wire tells ``retry_after`` as the moment (an HTTP date) and not as seconds.
+        message: the error's message; empty for a default one.
+        as_date: whether to send ``retry_after`` as an HTTP date instead of seconds.
     """
 
     status_code: int
@@ -69,63 +70,63 @@ class Refusal:
 
     @property
     def text(self) -> str:
-        """What it says, with words for where the script has none."""
+        """The error's message, or a default one if the script has none."""
         return self.message or f"the script says {self.status_code}"
 
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """Begin to answer and say nothing yet: the response's headers come."""
+    """Begin to answer without content: send the response's headers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Break off, as when a connection is lost; the headers have come by then."""
+    """Break off, as when a connection is lost; the headers have been sent by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Reset the connection, as when a server's process dies; before any other step not even the headers come."""
+    """Reset the connection, as when a server's process dies. As the first step, this happens before the headers."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """End as if all had been said, without saying that it has."""
+    """End the stream normally, without saying that the answer is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Say nothing more until whoever asked gives up."""
+    """Send nothing more until the caller gives up."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """Say nothing more, but keep the connection alive, until whoever asked gives up."""
+    """Send nothing more except keep-alives until the caller gives up."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrongJSON:
-    """Send what is no JSON, as a broken proxy does."""
+    """Send something that is not JSON, as a broken proxy does."""
 
 
 Fault: TypeAlias = Refusal | Cut | Reset | End | WrongJSON
 """A step that ends its play with an error."""
 
 Step: TypeAlias = str | Delay | Headers | Hang | KeepAlive | Fault | Metadata | BaseException
-"""One thing that a play does: a text is a chunk of the answer, metadata is told, an exception is raised."""
+"""One step of a play: text is a chunk of the answer, metadata is passed on, an exception is raised."""
 
 Play: TypeAlias = str | Sequence[Step]
-"""What one call does: steps, or their text in the grammar of `parse_script`. No steps are an answer without content."""
+"""What one call does: steps, or their text in the grammar of `parse_script`. Without steps the answer is empty."""
 
 Script: TypeAlias = str | Sequence[Play]
 """Plays, or all of them as one text."""
 
 
 def plays_of(script: Script) -> list[list[Step]]:
-    """The plays of a script in either form.
+    """Return the plays of a script in either form.
 
     Raises:
-        ConfigError: the script's text has a step that is unknown, or there is no play.
+        ConfigError: the script's text has an unknown step, or there is no play.
     """
     plays: list[list[Step]] = []
     for item in [script] if isinstance(script, str) else script:
@@ -136,7 +137,7 @@ def plays_of(script: Script) -> list[list[Step]]:
 
 
 def in_one_piece(play: Sequence[Step]) -> list[Step]:
-    """A play as it is without a stream: its text comes at once, or not at all where it fails."""
+    """Return a play as it runs without streaming: its text comes all at once, or not at all if the play fails."""
     if any(isinstance(step, Fault | Hang | KeepAlive | BaseException) for step in play):
         return [step for step in play if not isinstance(step, str | Metadata)]
     text = "".join(step for step in play if isinstance(step, str))
@@ -169,34 +170,35 @@ _TOKEN = re.compile(
 
 
 def parse_script(script: str) -> list[list[Step]]:
-    r"""The plays of a script that is written as text.
+    r"""Parse a script that is written as text.
 
-    A comma parts plays, a space parts the steps of a play.
+    A comma separates plays, a space separates the steps of a play.
 
     ==========================  ==================================================================================
     ``ok``                      a short answer
-    ``'text'``                  a chunk of the answer; ``\'`` and ``\n`` may stand in it
+    ``'text'``                  a chunk of the answer; it may contain ``\'`` and ``\n``
     ``reasoning='…'``           a chunk of the model's reasoning
-    ``finish=length``           why the model stopped, told at the end
+    ``finish=length``           why the model stopped, reported at the end
     ``delay=0.1``               a wait, in seconds
-    ``500``                     a status of 400 to 599; after it there may stand ``message='…'`` and ``retry-after=2``
-                                (seconds), or ``retry-after-date=2`` where the wire is to tell it as an HTTP date.
+    ``500``                     an HTTP status from 400 to 599. You can add ``message='…'`` and ``retry-after=2``
+                                (seconds), or ``retry-after-date=2`` to send it as an HTTP date.
                                 After ``headers`` or text it is an error inside the answer
-    ``empty``                   an answer that ends as it should and has no content
-    ``headers``                 the response's headers, as in ``headers hang``: an answer that begins and never comes
-    ``hang``                    nothing more comes
-    ``keepalive``               nothing but keep-alive comments comes
+    ``empty``                   a complete answer without content
+    ``headers``                 the response's headers, as in ``headers hang``: the answer begins and never arrives
+    ``hang``                    nothing more is sent
+    ``keepalive``               nothing but keep-alive comments is sent
     ``cut``                     the stream breaks off, after the headers at the earliest
-    ``reset``                   the connection is reset, before the headers where nothing stands before it
+    ``reset``                   the connection is reset; as the first step, before the headers
     ``end``                     the stream ends without saying that the answer is complete
-    ``badjson``                 something that is no JSON
+    ``badjson``                 something that is not JSON
     ==========================  ==================================================================================
 
     Args:
-        script: as ``"429 retry-after=2, 'Hello' cut, ok"``.
+        script: the text, such as ``"429 retry-after=2, 'Hello' cut, ok"``.
 
     Raises:
-        ConfigError: a step is unknown; one line that names it and the nearest one that is known.
+        ConfigError: a step is unknown, or a play has no step. The message is one line that names the unknown step and
+            the nearest known one.
     """
     plays: list[list[Step]] = [[]]
     written = [False]
@@ -251,7 +253,7 @@ def _add_word(word: str, play: list[Step]) -> None:
 
 
 def _refusal_before(play: list[Step], written: str) -> Refusal:
-    """The status that the last step gave, taken off the play."""
+    """Remove the last step of the play, which is a status, and return it."""
     if not play or not isinstance(play[-1], Refusal):
         raise ConfigError(f"the script's step {written!r} belongs after a status, as in '429 {written}'")
     last = play.pop()

@@ -1,6 +1,6 @@
-"""A provider that plays a script, faults included: for documents, for tests, and for trying a policy without a service.
+"""A provider that plays a script, faults included: for documentation, tests, and trying a policy without a service.
 
-How a script is written stands in `nbretry.providers.script`.
+`nbretry.providers.script` describes how to write a script.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LONGEST_HANG = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a `ScriptedProvider`, as it came.
+    """One call of a `ScriptedProvider`, as it was made.
 
     Attributes:
         model: the model that was asked for.
@@ -55,15 +55,15 @@ class Call:
 
 
 class ScriptedProvider(BaseProvider):
-    """Plays a script: the same each time, by a clock that a test may bring.
+    """A provider that plays a script: the same each time, by a clock that a test can supply.
 
     Args:
         script: plays, or all of them as one text; see `nbretry.providers.script.parse_script`. By default every call
             answers.
         name: the provider's name.
-        model: the model's name, as the answer tells it.
+        model: the model's name, as reported in the answer.
         delay: seconds before each chunk of text.
-        clock: what is waited by.
+        clock: the clock that measures waits.
 
     Attributes:
         calls: every call so far.
@@ -71,7 +71,7 @@ class ScriptedProvider(BaseProvider):
         closed: how many of those have ended: played to the end, failed, or closed from outside.
 
     Raises:
-        ConfigError: the script's text has a step that is unknown, or there is no play.
+        ConfigError: the script's text has an unknown step, or there is no play.
 
     Example:
         >>> provider = ScriptedProvider("429 retry-after=2, 'Hello' ' world'", name="flaky")
@@ -104,12 +104,12 @@ class ScriptedProvider(BaseProvider):
 
     @classmethod
     def words(cls, text: str, *, delay: float = 0.0, **settings: Any) -> ScriptedProvider:
-        """One that answers every call with this text, word by word.
+        """Create a provider that answers every call with this text, word by word.
 
         Args:
             text: the answer.
             delay: seconds before each word.
-            **settings: as for the class.
+            **settings: further arguments, as for the class.
 
         Example:
             >>> provider = ScriptedProvider.words("The sky is blue.")
@@ -125,10 +125,10 @@ class ScriptedProvider(BaseProvider):
     def stream_chunks(
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> Generator[Any, None, None]:
-        """Play, for code without an event loop.
+        """Play the next play, in synchronous code.
 
         Raises:
-            ProviderError: where the script says so; a hang ends after an hour of the clock with `APITimeoutError`.
+            ProviderError: if the script says so. A hang ends with `APITimeoutError` after an hour on the clock.
         """
         steps = self._play(model, messages, stream, options)
         try:
@@ -146,10 +146,10 @@ class ScriptedProvider(BaseProvider):
     async def astream_chunks(
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> AsyncGenerator[Any, None]:
-        """Play, for code in an event loop; a hang ends when it is cancelled.
+        """Play the next play, in asynchronous code. A hang ends when it is cancelled.
 
         Raises:
-            ProviderError: where the script says so.
+            ProviderError: if the script says so.
         """
         steps = self._play(model, messages, stream, options)
         try:
@@ -168,7 +168,7 @@ class ScriptedProvider(BaseProvider):
             self.closed += 1
 
     def _play(self, model: str, messages: Messages, stream: bool, options: dict[str, Any]) -> Iterator[Any]:
-        """The chunks of the next play, with `Delay`, `Hang` and `KeepAlive` where something is to be waited for."""
+        """Return the chunks of the next play, with `Delay`, `Hang` and `KeepAlive` where the caller has to wait."""
         with self._lock:
             play = self._plays[min(len(self.calls), len(self._plays) - 1)]
             self.calls.append(Call(model, messages, {"stream": stream, **options}))

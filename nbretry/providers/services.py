@@ -1,7 +1,7 @@
-"""Known services by name: where they are, which environment variable has their key, which model is asked by default.
+"""Known services by name, with endpoint, key variable and default model; and providers that a settings file describes.
 
-A default model is one that its service recommends for general use, and is not its most expensive. Services retire
-models; whoever needs a certain one names it.
+A default model is one that its service recommends for general use, and not the service's most expensive one. Services
+retire models, so name the model if you need a particular one.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Preset:
     """A known service.
 
     Attributes:
-        name: what it is called in a session.
+        name: its name in a session.
         kind: the protocol: ``openai``, ``anthropic``, or ``local`` for the model that nbretry serves itself.
-        base_url: its endpoint; None where each user has another one, and for ``local``.
-        key_variable: environment variable with the key; None where no key is needed.
-        default_model: the model that is asked where none is named; None where that is the user's to say.
-        base_url_variable: environment variable that names another endpoint.
-        on_this_machine: whether it is a server that the user runs here.
+        base_url: its endpoint; None if each user has a different one, and for ``local``.
+        key_variable: environment variable with the key; None if no key is needed.
+        default_model: the model to use if the question names none; None if it is up to the user.
+        base_url_variable: environment variable that sets another endpoint.
+        on_this_machine: whether it is a server that the user runs on this machine.
     """
 
     name: str
@@ -83,20 +83,20 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         )
     }
 )
-"""Every known service by its name, in the order in which a session asks those that it has a key for."""
+"""All known services by name. A session asks those that it has a key for in this order."""
 
 
 def service_of_key(variable: str) -> Preset | None:
-    """The service whose key an environment variable has."""
+    """Return the service whose key an environment variable holds; None if there is none."""
     return next((preset for preset in PRESETS.values() if preset.key_variable == variable), None)
 
 
 def how_to_set(variable: str, called: str = "it") -> str:
-    """What to do where a key is missing, in a few words.
+    """Say in a few words how to set a missing key.
 
     Args:
         variable: environment variable with the key.
-        called: what the variable is called in the text.
+        called: how the text refers to the variable.
     """
     service = service_of_key(variable)
     name = variable if service is None else service.name
@@ -105,16 +105,17 @@ def how_to_set(variable: str, called: str = "it") -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProviderTable:
-    """A provider that a file describes.
+    """A provider that a settings file describes.
 
     Attributes:
-        name: what it is called after ``-p``.
-        kind: ``openai`` or ``anthropic``, the protocol; None for that of the known service of this name.
+        name: its name after ``-p``.
+        kind: the protocol, ``openai`` or ``anthropic``; None for that of the known service with this name, or else for
+            ``openai``.
         base_url: its endpoint; None for the service's own.
-        model: what is asked where no model is named.
+        model: the model to use if the question names none.
         key_variable: environment variable with its key.
-        deadlines: in place of the session's.
-        source: file and line.
+        deadlines: time limits in place of the session's.
+        source: the file and line of the description.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""Views of a run. Each is handed an event and the answer after it, and paints; none of them knows a notebook."""
+"""Renderers: they turn events and answers into text, HTML or terminal output. None of them depends on a notebook."""

@@ -1,4 +1,4 @@
-"""Answers as they are shown where nobody has painted them while they came: one by itself, and several as a table."""
+"""Render answers that were not shown while they streamed: one answer in full, or several as a table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOTHING = "—"
 
 
 def answer_bundle(answer: Answer) -> dict[str, str]:
-    """An answer with its reasoning folded and its report, by MIME type."""
+    """Return an answer with its collapsed reasoning and its report, by MIME type."""
     body = markdown_html(answer.text) if answer.text else ""
     parts = [reasoning_text(answer), mask(answer.text).rstrip(), report_text(answer)]
     return {
@@ -30,14 +30,14 @@ def answer_bundle(answer: Answer) -> dict[str, str]:
 
 
 def answers_html(answers: Sequence[Answer]) -> str:
-    """A line for each answer, the last one at the end."""
+    """Return a table with a row for each answer, the latest at the bottom, as HTML."""
     if not answers:
         return block_html("<div>There is no answer yet.</div>")
     return block_html(table_html(_HEADS, _rows(answers), wide=[1]))
 
 
 def answers_text(answers: Sequence[Answer]) -> str:
-    """The same as plain text."""
+    """Return the same table as plain text."""
     return "\n".join(table_text(_HEADS, _rows(answers))) if answers else "There is no answer yet."
 
 
@@ -55,7 +55,7 @@ def _rows(answers: Sequence[Answer]) -> list[tuple[str, ...]]:
 
 
 def _question(answer: Answer) -> str:
-    """The first words of what was asked last."""
+    """Return the first words of the latest question."""
     asked = [message for message in answer.messages if message.get("role") == "user"]
     content = asked[-1].get("content") if asked else ""
     if isinstance(content, list):

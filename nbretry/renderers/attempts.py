@@ -1,8 +1,8 @@
-"""What happened in a run, while it runs and at its end: a line with a bar for each attempt, and why attempts failed.
+"""The attempts of a run, during the run and after it: a line with a bar for each, and why attempts failed.
 
-The HTML is static, and has to be made again where time has passed (`changes_with_time`). Its colours follow the page's
-own; where a viewer drops styles (GitHub does), the same words remain in the same order. A line is as high whatever it
-says, so that nothing below it moves while an answer comes.
+The HTML is static; render it again when time has passed (`changes_with_time`). Its colours follow those of the page. A
+viewer that drops styles, as GitHub does, shows the same words in the same order. All lines have the same height, so
+that nothing below them moves while an answer streams.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from nbretry.renderers.tracebacks import has_traceback, traceback_text
 __all__ = ["attempt_lines_html", "attempts_html", "backoff_left", "changes_with_time", "failures_html"]
 
 _AXES = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
-"""Seconds at which the axis of a run that goes on may end; beyond the last one each is twice as long."""
+"""Seconds at which the time axis of an unfinished run may end; beyond the last value, the end doubles each time."""
 
 _LONGEST_LINE, _LOOKED_AT = 400, 4_000
-"""Characters of a line's words, and of the text that they are taken from."""
+"""Maximum characters of a line's words, and of the text that they are taken from."""
 
 _LONGEST_FOLD, _SHORTEST_FOLD, _ALL_FOLDS = 12_000, 1_000, 60_000
-"""Characters behind one fold, and behind all of them where many attempts have failed."""
+"""Characters that one fold shows at most, that it may show however many folds there are, and that all folds share."""
 
 _REORDERING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
@@ -51,24 +51,24 @@ _CODE = f"{_FOLD};font-family:monospace;font-size:1em"
 
 
 def attempts_html(answer: Answer, now: float | None = None) -> str:
-    """A line with a bar for each attempt, in the order of asking, and under them why attempts failed.
+    """Return a line with a bar for each attempt, in the order of asking, and below them why attempts failed.
 
-    Whoever paints it often puts `attempt_lines_html` and `failures_html` in two places instead, as a fold that a reader
-    has opened stays open only where it is not painted anew.
+    If you update the view often, put `attempt_lines_html` and `failures_html` into two separate places: a fold that the
+    reader has opened stays open only if you do not replace it.
 
     Args:
-        answer: possibly one that still comes.
+        answer: the answer, finished or not.
         now: seconds since the run started; None once it has ended.
 
     Returns:
-        Safe HTML, every known secret masked; empty for an answer whose run has not begun.
+        Safe HTML, with every known secret masked; empty for an answer whose run has not begun.
     """
     parts = attempt_lines_html(answer, now) + failures_html(answer)
     return f'<div class="nbretry-attempts">{parts}</div>' if parts else ""
 
 
 def attempt_lines_html(answer: Answer, now: float | None = None) -> str:
-    """The lines and bars of `attempts_html` alone, which change with the time; arguments and result are as there."""
+    """Return only the lines and bars of `attempts_html`, which change with time; same arguments and result."""
     if answer.state == "pending":
         return ""
     moment = last_moment(answer)
@@ -83,10 +83,10 @@ def attempt_lines_html(answer: Answer, now: float | None = None) -> str:
 
 
 def failures_html(answer: Answer) -> str:
-    """The exception of each attempt that failed, its traceback and the text it had sent behind folds.
+    """Return the exception of each failed attempt, with its traceback and the text it had sent in folds.
 
     Returns:
-        Safe HTML, every known secret masked, that changes with the attempts alone; empty where none has failed.
+        Safe HTML, with every known secret masked, which changes only with the attempts; empty if none has failed.
     """
     failed = [(one, one.exception) for one in answer.attempts if one.state == "failed" and one.exception is not None]
     if not failed:
@@ -97,17 +97,17 @@ def failures_html(answer: Answer) -> str:
 
 
 def changes_with_time(answer: Answer) -> bool:
-    """Whether it looks otherwise later though nothing happens: an attempt runs, or a backoff is waited."""
+    """Return whether the view changes over time even without an event: an attempt or a backoff is running."""
     if answer.state != "running":
         return False
     return any(attempt.state == "running" for attempt in answer.attempts) or _waited_after(answer) is not None
 
 
 def backoff_left(answer: Answer, now: float) -> float | None:
-    """Seconds that are left of the backoff that is being waited; None where there is none.
+    """Return the seconds left of the current backoff; None if there is none.
 
     Args:
-        answer: what has happened so far.
+        answer: the answer so far.
         now: seconds since the run started.
     """
     attempt = _waited_after(answer)
@@ -117,17 +117,17 @@ def backoff_left(answer: Answer, now: float) -> float | None:
 
 
 def _waited_after(answer: Answer) -> Attempt | None:
-    """The attempt after whose failure the run waits, or was waiting when it was stopped."""
+    """Return the failed attempt whose backoff is running, or was running when the run was stopped; None if none is."""
     ended = [attempt for attempt in answer.attempts if attempt.ended is not None]
     if not ended or len(ended) < len(answer.attempts):
         return None
-    # One that was skipped tells that a wait before it is over.
+    # A skipped attempt means that a backoff before it is over.
     last = max(ended, key=lambda attempt: (attempt.ended, attempt.state == "failed", attempt.number))
     return last if last.state == "failed" and last.wait_for > 0 else None
 
 
 def _next_after(answer: Answer, attempt: Attempt) -> Attempt | None:
-    """What came after an attempt's failure and the wait that followed it; None where nothing did."""
+    """Return the attempt that followed a failed one and its backoff; None if there was none."""
     ended = attempt.ended
     later = answer.attempts[attempt.number :]
     return next((other for other in later if ended is not None and other.started >= ended), None)
@@ -138,7 +138,7 @@ def _is_again(other: Attempt, attempt: Attempt) -> bool:
 
 
 def _axis(answer: Answer, moment: float) -> float:
-    """Seconds at which the bars end: in steps while the run goes on, so that they grow and do not jump."""
+    """Return the seconds at which the bars end: in steps during the run, so that bars grow instead of jumping."""
     if answer.duration is not None:
         return answer.duration if answer.duration > 0 else 1.0
     waited = _waited_after(answer)
@@ -163,7 +163,7 @@ def _row(answer: Answer, attempt: Attempt, moment: float, axis: float, *, live: 
 
 
 def _row_of_nobody(answer: Answer) -> str:
-    """A line for a run in which nobody has been asked yet, or was at all."""
+    """Return a line for a run that has not asked a provider yet, or ended without asking one."""
     bar = bar_html([], 1.0, COLOURS["running"], striped=False, words="nothing was sent")
     if answer.state != "running":
         return _cells(0, "nobody", "", bar, "skipped", "nobody was asked")
@@ -171,16 +171,16 @@ def _row_of_nobody(answer: Answer) -> str:
 
 
 def _cells(number: int, path: str, model: str, bar: str, state: str, said: str, certain: str = "") -> str:
-    """A line.
+    """Return one line as HTML.
 
     Args:
-        number: of the attempt; 0 for none.
-        path: who was asked.
-        model: may be empty.
-        bar: safe HTML.
-        state: of the attempt.
-        said: the words, of which the end is cut where there is no room.
-        certain: words after those that are not cut for them.
+        number: number of the attempt; 0 for none.
+        path: name of the provider, and of the one that it passed the question on to.
+        model: name of the model; may be empty.
+        bar: the bar as safe HTML.
+        state: state of the attempt.
+        said: words whose end is cut if there is no room.
+        certain: words after them that are shown in full.
     """
     provider, model = _line(path), _line(model)
     about = f"{provider} · {model}" if model else provider
@@ -200,7 +200,7 @@ def _cells(number: int, path: str, model: str, bar: str, state: str, said: str, 
 
 
 def _words(answer: Answer, attempt: Attempt, moment: float, *, live: bool) -> tuple[str, str]:
-    """What an attempt does, or what became of it; and what is to be read of it in any case."""
+    """Return what an attempt is doing or how it ended, and the words that must be shown in full."""
     if attempt.state == "running":
         return _line(_doing(attempt, moment if live else None)), ""
     if attempt.state != "failed":
@@ -221,7 +221,7 @@ def _doing(attempt: Attempt, moment: float | None) -> str:
 
 
 def _what_follows(answer: Answer, attempt: Attempt, moment: float) -> str:
-    """What comes, or came, after a failure, where that is not simply the next attempt; else nothing."""
+    """Return what follows or followed a failure, if that is not simply the next attempt; else an empty string."""
     if attempt.contributed:
         return "the next one went on"
     if _waited_after(answer) is attempt:
@@ -239,7 +239,7 @@ def _what_follows(answer: Answer, attempt: Attempt, moment: float) -> str:
 
 
 def _waits(answer: Answer, attempt: Attempt, moment: float) -> list[Span]:
-    """The backoff after an attempt: what has passed of it and what is to come."""
+    """Return the backoff after an attempt as spans: the part that has passed and the part to come."""
     if attempt.state != "failed" or attempt.wait_for <= 0 or attempt.ended is None:
         return []
     planned = attempt.ended + attempt.wait_for
@@ -252,7 +252,7 @@ def _waits(answer: Answer, attempt: Attempt, moment: float) -> list[Span]:
 
 
 def _bar_words(attempt: Attempt, spans: Sequence[Span]) -> str:
-    """A bar in words, with what each of its patterns stands for."""
+    """Describe a bar in words, with the meaning of each of its patterns."""
     if attempt.state == "skipped":
         return f"skipped at {seconds(attempt.started)}: nothing was sent"
     is_lost = attempt.state in ("failed", "cancelled") and not attempt.contributed
@@ -268,7 +268,7 @@ def _bar_words(attempt: Attempt, spans: Sequence[Span]) -> str:
 
 
 def _legend(answer: Answer, axis: float) -> str:
-    """The ends of the axis, and what the patterns of the bars stand for."""
+    """Return a line with the ends of the axis and the meaning of the bars' patterns."""
     blue, red = COLOURS["running"], COLOURS["failed"]
     samples = (
         (sample_html("waiting", blue, striped=False), "waiting"),
@@ -292,12 +292,12 @@ def _legend(answer: Answer, axis: float) -> str:
 
 
 def _failure(attempt: Attempt, exception: BaseException, limit: int) -> str:
-    """An exception, and behind folds where it was raised and the text that had come.
+    """Return an exception, with its traceback and the text that had arrived in folds.
 
     Args:
-        attempt: that failed.
-        exception: what it failed with.
-        limit: characters behind one fold.
+        attempt: the failed attempt.
+        exception: the exception it failed with.
+        limit: maximum characters in one fold.
     """
     message = describe(exception)
     line = _line_of_masked(message)
@@ -314,14 +314,14 @@ def _failure(attempt: Attempt, exception: BaseException, limit: int) -> str:
 
 
 def _fold(head: str, text: str, limit: int, style: str, direction: str) -> str:
-    """A line that opens to a text.
+    """Return a line that opens to a text.
 
     Args:
-        head: safe HTML.
-        text: masked.
-        limit: characters that are shown of it.
-        style: of the text.
-        direction: of the text: ``ltr`` or ``auto``.
+        head: the line as safe HTML.
+        text: the text, already masked.
+        limit: maximum characters of the text to show.
+        style: CSS of the text.
+        direction: direction of the text: ``ltr`` or ``auto``.
     """
     shown = escape(mask(_as_it_reads(cut_middle(text, limit))))
     return (
@@ -330,20 +330,20 @@ def _fold(head: str, text: str, limit: int, style: str, direction: str) -> str:
     )
 
 
-# --- words of strangers -----------------------------------------------------------------------------------------------
+# --- untrusted text ---------------------------------------------------------------------------------------------------
 
 
 def _line(text: object) -> str:
-    """A text as one line of bounded length, masked; not escaped."""
+    """Return a text as one line of limited length, masked but not escaped."""
     return _line_of_masked(mask(str(text)))
 
 
 def _line_of_masked(text: str) -> str:
-    # A line is made anew with each repaint, however long a message is. Masked once more, as what is taken out may have
-    # stood between the parts of a secret.
+    # Cut first, because a line is built again with each repaint and a message may be long. Mask again, because the
+    # characters taken out may have separated the parts of a secret.
     return cut_end(mask(" ".join(_as_it_reads(text[:_LOOKED_AT]).split())), _LONGEST_LINE)
 
 
 def _as_it_reads(text: str) -> str:
-    """A text without characters that cannot be seen, and those by which it would be read in another order."""
+    """Return a text without invisible characters and without those that change the order of reading."""
     return printable(text.translate(_REORDERING))

@@ -1,4 +1,4 @@
-"""An answer in the form that was asked for, as data by MIME type (pure)."""
+"""Render an answer in the requested format, as data by MIME type."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAGE = (
     '<meta http-equiv="x-dns-prefetch-control" content="off"><base target="_blank">'
     "<style>body{font-family:sans-serif;margin:8px}</style>\n"
 )
-"""What stands before a stranger's HTML: nothing is loaded, and a click on a link leads nowhere in a sandbox."""
+"""Beginning of a page with untrusted HTML: it loads nothing, and a click on a link leads nowhere in a sandbox."""
 
 _FRAME = "width:100%;height:24em;resize:vertical;border:1px solid #8886;background:white;color-scheme:light"
 _MOST_GROWTH = 20
@@ -28,21 +28,22 @@ _OPENS_CONNECTION = re.compile(r"<(?=link\b)", re.IGNORECASE)
 
 
 def bundle_of(format: Format, text: str, final: bool) -> dict[str, str]:  # noqa: A002
-    """What shows an answer. Every known secret is masked; nothing of it is loaded or run by being shown.
+    """Return an answer by MIME type, with every known secret masked. Showing it loads nothing and runs nothing.
 
     Args:
-        format: what the answer is to be.
-        text: its text, possibly cut off anywhere.
-        final: whether more is still to come, in which case only what a notebook shows is made.
+        format: format of the answer.
+        text: text of the answer, possibly cut off anywhere.
+        final: whether the answer is complete. While it is not, the data may have only the type that a notebook shows.
 
     Returns:
-        Data by MIME type; with ``text/plain``, the answer as its author wrote it, where it is final.
+        Data by MIME type. If ``final``, it includes ``text/plain``: the answer as the model wrote it, but ``json``
+        indented and ``html`` without a fence.
     """
     masked = mask(text)
     match format:
         case "text":
             lines = "<br>".join(escape(masked.replace("\r\n", "\n")).split("\n"))
-            # Dollars are no mathematics here, and a line break is one also where no style is kept.
+            # Dollar signs are not formulas here, and line breaks must remain even if a viewer drops styles.
             shown = f'<div class="{AS_WRITTEN}" dir="auto" style="white-space:pre-wrap">{lines}</div>'
             return {"text/html": shown, "text/plain": masked}
         case "html" if final:
@@ -58,7 +59,7 @@ def bundle_of(format: Format, text: str, final: bool) -> dict[str, str]:  # noqa
 
 
 def _as_block(text: str, format: Format) -> str:  # noqa: A002
-    """The answer as Markdown: what it has no fence around, and is no sentence, gets one."""
+    """Return the answer as Markdown: JSON or code without a fence gets one, an answer that begins as prose does not."""
     if fenced_blocks(text) or (format != "json" and not code_of(text)):
         return text
     return _fenced(text.strip("\n"), "" if format == "code" else format)
@@ -71,7 +72,7 @@ def _fenced(text: str, language: str) -> str:
 
 
 def _pretty(text: str) -> str | None:
-    """The answer's JSON in lines, or None where it has none."""
+    """Return the JSON of the answer, indented; None if there is none or indenting makes it far too long."""
     try:
         value = json_of(text)
         pretty = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
@@ -79,14 +80,14 @@ def _pretty(text: str) -> str | None:
         return None
     try:
         pretty.encode()
-    except UnicodeEncodeError:  # half a character, which nothing that is shown or saved can hold
+    except UnicodeEncodeError:  # a lone surrogate, which cannot be shown or saved
         pretty = json.dumps(value, indent=2)
-    # What is nested for its own sake would be nothing but indentation.
+    # Pointlessly deep nesting would be nothing but indentation.
     return mask(pretty) if len(pretty) <= _MOST_GROWTH * len(text) else None
 
 
 def _sandboxed(source: str) -> str:
-    """A stranger's HTML in a frame where no script runs, and under it its source, for viewers that show no frames."""
+    """Return untrusted HTML in a frame that runs no script, with its source below for viewers that show no frames."""
     page = _PAGE + _OPENS_CONNECTION.sub("&lt;", source)
     return (
         f'<iframe sandbox="" referrerpolicy="no-referrer" style="{_FRAME}" srcdoc="{escape(page)}"></iframe>'

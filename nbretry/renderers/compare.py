@@ -1,7 +1,7 @@
-"""Answers to one question beside each other: as HTML in columns, as text one under the other, and in a terminal.
+"""Show several answers to one question: in HTML columns, as text one below the other, and in a terminal.
 
-The HTML is static; its columns become rows where there is no room, and where a viewer drops styles (GitHub does) the
-same words remain in the same order. A model's Markdown becomes HTML in which nothing runs and nothing is loaded.
+The HTML is static. Its columns become rows if there is no room, and a viewer that drops styles, as GitHub does, shows
+the same words in the same order. A model's Markdown becomes HTML in which nothing runs and nothing is loaded.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ _LINE = "font-size:0.85em;line-height:1.5;margin:0.2em 0;opacity:0.75;white-spac
 
 
 def headings(names: Sequence[str]) -> list[str]:
-    """What stands above each column: the provider's name, with a number where a name comes more than once."""
+    """Return the heading of each column: the provider's name, with a number if the name appears more than once."""
     count = Counter(names)
     numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: itertools.count(1))
     return [f"{name} ({next(numbers[name])})" if count[name] > 1 else name for name in names]
 
 
 def comparison_html(heads: Sequence[str], answers: Sequence[Answer]) -> str:
-    """A column for each answer: its heading, the text as far as it has come, and a line about it.
+    """Return a column for each answer: its heading, the text so far, and a line about it.
 
-    Once all have ended, each line opens to the attempts of its answer, and the reasoning is there, folded.
+    Once all answers have ended, each line opens to the attempts of its answer, and the reasoning is there, collapsed.
 
     Args:
-        heads: one for each answer, as `headings` gives them.
-        answers: also ones that still come.
+        heads: one heading for each answer, as `headings` returns them.
+        answers: the answers, finished or not.
     """
     all_ended = all(answer.state in _SIGNS for answer in answers)
     columns = (_column(head, answer, all_ended) for head, answer in zip(heads, answers, strict=True))
@@ -68,17 +68,17 @@ def comparison_html(heads: Sequence[str], answers: Sequence[Answer]) -> str:
 
 
 def comparison_text(heads: Sequence[str], answers: Sequence[Answer]) -> str:
-    """The same as plain text, one answer under the other."""
+    """Return the same as plain text, one answer below the other."""
     return "\n\n".join(_section(head, answer) for head, answer in zip(heads, answers, strict=True))
 
 
 class ComparisonConsole:
-    """Append-only view: each answer is written as a whole once it is at its end, so that no two are mixed.
+    """Append-only view of a comparison: it writes each answer in full once it has ended, so that no two are mixed.
 
     Args:
-        out: where the answers go, each under its heading.
-        err: where attempts that failed and the closing line of each answer go.
-        heads: the columns' headings.
+        out: stream for the answers, each below its heading.
+        err: stream for failed and skipped attempts, and for the closing line of each answer.
+        heads: headings of the answers.
     """
 
     def __init__(self, out: TextIO, err: TextIO, heads: Sequence[str]) -> None:
@@ -88,7 +88,7 @@ class ComparisonConsole:
         self._wrote_before = False
 
     def __call__(self, column: int, event: Event, answer: Answer) -> None:
-        """Write an answer that has ended with this event."""
+        """Write the answer if this event ends its run."""
         if not isinstance(event, RunCompleted | RunFailed | RunCancelled):
             return
         written = ["", _head_line(self._heads[column]), mask(answer.text).rstrip()]
@@ -138,14 +138,14 @@ def _head_line(head: str) -> str:
 
 
 def _line(answer: Answer) -> str:
-    """What an answer has come to, in one line; of one that has not begun, what is going on."""
+    """Return the summary of an answer, or what is going on if its text has not begun."""
     if answer.state in _SIGNS:
         return summary(answer)
     return f"{summary(answer)} …" if answer.text else status_line(answer)
 
 
 def _error(answer: Answer) -> str | None:
-    """What an answer failed with at last."""
+    """Return the last error of a failed answer; None if it has not failed."""
     if answer.state != "failed":
         return None
     failed = [attempt for attempt in answer.attempts if attempt.state == "failed"] or answer.attempts
@@ -160,9 +160,9 @@ _FORMULA = re.compile(
     re.DOTALL,
 )
 _DEEPEST = 60
-"""Blocks inside each other that are told apart; more would be more than Python's stack holds."""
+"""Maximum nesting of blocks; deeper nesting would exceed Python's stack."""
 
-_LARGEST_HEADING = 3  # of the page's six, as a column is no page
+_LARGEST_HEADING = 3  # of six levels: a column needs smaller headings than a page
 _STYLES = {
     "heading_open": "font-size:1.1em;font-weight:600;line-height:1.3;margin:0.4em 0",
     "paragraph_open": "margin:0 0 0.6em",
@@ -173,19 +173,19 @@ _CODE = f"border-left:2px solid {_RULE_COLOUR};margin:0 0 0.6em;padding:0 0 0 0.
 
 
 def markdown_html(text: str) -> str:
-    """A model's Markdown as HTML that runs nothing and loads nothing, every known secret masked.
+    """Return a model's Markdown as HTML that runs nothing and loads nothing, with every known secret masked.
 
-    Raw HTML is shown as written, an image becomes a link to it, and only links to the web and to mail addresses are
+    Raw HTML is shown as written, an image becomes a link to it, and only links to the web and to mail addresses stay
     links. Formulas keep every character, for viewers that typeset them.
 
     Args:
-        text: possibly cut off anywhere.
+        text: Markdown, possibly cut off anywhere.
     """
     parser = _parser()
     text = mask(text)
     tokens = parser.parse(text)
     if any(token.level >= _DEEPEST - 1 for token in tokens):
-        # What is nested deeper the parser leaves out, and all that follows it.
+        # The parser drops what is nested deeper, and everything after it.
         return f'<pre style="{_CODE}">{escape(text)}</pre>\n'
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
@@ -198,7 +198,11 @@ def markdown_html(text: str) -> str:
 
 
 def _with_links(tokens: Sequence[Token]) -> list[Token]:
-    """The tokens of a line with each image as a link to it, or as its words where that cannot be; no link is empty."""
+    """Return the tokens of a line with each image as a link to it.
+
+    An image inside a link, or with an unsafe address, becomes plain text. The text is the image's description, or its
+    address if it has none.
+    """
     from markdown_it.token import Token
 
     parser = _parser()
@@ -226,7 +230,7 @@ def _with_links(tokens: Sequence[Token]) -> list[Token]:
 
 
 def _code_block(renderer: object, tokens: Sequence[Token], index: int, options: object, env: object) -> str:
-    """A rule of the renderer: how it shows code."""
+    """Render a block of code: a rule of the renderer."""
     return f'<pre style="{_CODE}"><code style="white-space:pre">{escape(tokens[index].content)}</code></pre>\n'
 
 
@@ -235,7 +239,7 @@ def _is_safe_address(url: str) -> bool:
 
 
 def _formula(state: StateInline, silent: bool) -> bool:
-    """A rule of the parser: a formula is text, whatever its characters mean elsewhere."""
+    """Parse a formula as text, whatever its characters mean in Markdown: a rule of the parser."""
     if state.src[state.pos] not in "$\\":
         return False
     found = _FORMULA.match(state.src, state.pos, state.posMax)

@@ -1,4 +1,4 @@
-"""A run in a terminal: the answer goes to one stream as it comes, what happened around it to another."""
+"""Write a run as plain text: the answer to one stream as it arrives, and notes about the run to another."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ __all__ = ["ConsoleRenderer"]
 
 
 class ConsoleRenderer:
-    """Append-only view.
+    """Append-only view of a run.
 
     Args:
-        out: where the answer goes, flushed with every fragment.
-        err: where attempts that failed and the closing line go.
+        out: stream for the answer; it is flushed after every fragment.
+        err: stream for the status of providers, for attempts that brought no answer, and for the closing line.
     """
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
@@ -67,7 +67,7 @@ class ConsoleRenderer:
             self._in_line = not text.endswith("\n")
 
     def _note(self, line: str, in_between: bool = False) -> None:
-        """Write a line about the run; ``in_between`` where the text goes on after it, and must not be broken by it."""
+        """Write a line about the run. With ``in_between``, the answer continues after it and gets no line break."""
         self._write(self._text.flush())
         if self._in_line and in_between:
             self._err.write("\n")
@@ -80,6 +80,6 @@ class ConsoleRenderer:
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal cannot show, or by which a stranger could steer it."""
+    """Return the text without characters that a terminal cannot show, or that untrusted text could control it with."""
     shown = "".join(c for c in text if c in "\n\t" or (ord(c) >= 32 and not 127 <= ord(c) < 160))
     return shown.encode("utf-8", "replace").decode("utf-8")

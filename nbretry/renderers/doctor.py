@@ -1,6 +1,6 @@
-"""What an examination found: a table, what to do under it, and who was not examined, as text and as HTML.
+"""Render the doctor's results as text and as HTML: a table, advice, and the providers that were not checked.
 
-The HTML is static and its colours follow the page's own; nothing depends on colour alone.
+The HTML is static and its colours follow those of the page; nothing depends on colour alone.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _NOTHING = "—"
 _COLOURS = {True: "#2e9e5b", False: "#d4574e"}
 _SIGNS = {True: "✓", False: "✗"}
 _BREAKABLE = {1, 2, 3}
-"""Columns whose text may be broken into several lines, so that the table fits beside a side bar."""
+"""Columns whose text may wrap, so that the table fits beside a sidebar."""
 _CELL = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
 _SMALL = "font-size:0.85em;line-height:1.5"
 
 
 def doctor_text(diagnoses: Sequence[Diagnosis], unconfigured: Mapping[str, str] | None = None) -> str:
-    """The table for a terminal, and under it a line for each trouble and for what to do about it.
+    """Return a table for a terminal, and below it a line for each problem and for what to do about it.
 
     Args:
-        diagnoses: what was found.
-        unconfigured: who was not examined, by name, with what each would take.
+        diagnoses: results of the check.
+        unconfigured: providers that were not checked, by name, with what each of them needs.
     """
     lines: list[str] = []
     if diagnoses:
@@ -41,11 +41,11 @@ def doctor_text(diagnoses: Sequence[Diagnosis], unconfigured: Mapping[str, str] 
 
 
 def doctor_html(diagnoses: Sequence[Diagnosis], unconfigured: Mapping[str, str] | None = None) -> str:
-    """The same for a cell of a notebook.
+    """Return the same as HTML for a notebook cell.
 
     Args:
-        diagnoses: what was found.
-        unconfigured: who was not examined, by name, with what each would take.
+        diagnoses: results of the check.
+        unconfigured: providers that were not checked, by name, with what each of them needs.
     """
     table = _table(diagnoses) if diagnoses else ""
     notes = "".join(f"<div>{cell_html(note)}</div>" for note in _notes(diagnoses))
@@ -112,7 +112,7 @@ def _first_content(one: Diagnosis) -> str:
 
 
 def _notes(diagnoses: Sequence[Diagnosis]) -> list[str]:
-    """What went wrong, and what to do."""
+    """Return a line for each problem, and for what to do about it."""
     told = [(one.provider, note) for one in diagnoses for note in (None if one.can_answer else one.error, one.advice)]
     return [f"{provider}: {note}" for provider, note in told if note]
 

@@ -1,4 +1,4 @@
-"""What a question would send, to whom: the exact messages, the providers in order, an estimate of tokens."""
+"""Render what a question would send: the exact messages, the providers in order, and an estimate of the tokens."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PROSE = "white-space:pre-wrap;overflow-wrap:anywhere;border-left:3px solid #888
 
 
 def dry_run_text(plan: Plan, notes: Sequence[str] = ()) -> str:
-    """For a terminal.
+    """Return a plan as text for a terminal.
 
     Args:
         plan: what would be sent.
-        notes: what else would happen, a line each.
+        notes: what else would happen, one line each.
     """
     lines = [_headline(plan), ""]
     for message in plan.messages:
@@ -34,7 +34,7 @@ def dry_run_text(plan: Plan, notes: Sequence[str] = ()) -> str:
 
 
 def dry_run_html(plan: Plan, notes: Sequence[str] = ()) -> str:
-    """For a cell of a notebook; pictures are shown as pictures."""
+    """Return a plan as HTML for a notebook cell; images are shown as images."""
     messages = "".join(
         f'<div style="margin:0.4em 0"><b>{escape(str(message["role"]))}</b>'
         f'<div style="{_PROSE}">{_content_html(message["content"])}</div></div>'
@@ -97,7 +97,7 @@ def _picture(part: dict[str, Any]) -> str:
 
 def _picture_html(part: dict[str, Any], url: str) -> str:
     label = escape(_picture(part))
-    if not url.startswith("data:image/"):  # one from elsewhere would be loaded by whoever opens the notebook
+    if not url.startswith("data:image/"):  # a remote image would load as soon as the notebook is opened
         return label
     return f'<img src="{escape(url)}" alt="{label}" style="display:block;max-width:20em;max-height:12em">{label}'
 

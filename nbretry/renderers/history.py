@@ -1,7 +1,7 @@
-"""Conversations as a table, and what was said in one, as text and as HTML.
+"""Render conversations as a table, and the turns of one conversation, as text and as HTML.
 
-The HTML is static and its colours follow the page's own. Questions and answers are shown so that nothing in them runs
-and nothing is loaded; a long question is cut, with a note of how much is left out.
+The HTML is static and its colours follow those of the page. Nothing in a question or an answer runs or loads anything.
+A long question is cut, with a note of how much is left out.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _WHO = "font-size:0.85em;opacity:0.75;margin:0.8em 0 0.3em"
 
 
 def history_text(conversations: Sequence[Conversation]) -> str:
-    """The table for a terminal: of each conversation its length, and who answered what last.
+    """Return a table for a terminal: the length of each conversation, the last question and who answered it.
 
     Args:
-        conversations: those to list; empty ones have dashes.
+        conversations: the conversations to list; empty ones show dashes.
     """
     if not conversations:
         return _NONE_YET
@@ -49,10 +49,10 @@ def history_text(conversations: Sequence[Conversation]) -> str:
 
 
 def history_html(conversations: Sequence[Conversation]) -> str:
-    """The same for a cell of a notebook.
+    """Return the same table as HTML for a notebook cell.
 
     Args:
-        conversations: those to list; empty ones have dashes.
+        conversations: the conversations to list; empty ones show dashes.
     """
     if not conversations:
         return f'<div style="{_SMALL};opacity:0.75">{escape(_NONE_YET)}</div>'
@@ -65,7 +65,7 @@ def history_html(conversations: Sequence[Conversation]) -> str:
 
 
 def conversation_text(conversation: Conversation) -> str:
-    """What was said, one turn under the other, as plain text."""
+    """Return the turns of a conversation as plain text, one below the other."""
     parts = [_plain(_heading(conversation))]
     system: str | None = None
     for turn in conversation.turns:
@@ -78,7 +78,7 @@ def conversation_text(conversation: Conversation) -> str:
 
 
 def conversation_html(conversation: Conversation) -> str:
-    """What was said, one turn under the other: questions as they were sent, answers as Markdown."""
+    """Return the turns of a conversation as HTML: questions as they were sent, answers rendered from Markdown."""
     parts = [f'<div style="{_SMALL};font-weight:600">{_escaped(_heading(conversation))}</div>']
     system: str | None = None
     for turn in conversation.turns:
@@ -108,7 +108,7 @@ def _cells(conversation: Conversation) -> tuple[str, ...]:
 
 
 def _first_words(turn: Turn) -> str:
-    # Masked before it is cut, as half a secret has not the shape of one.
+    # Mask before cutting: half of a secret would not be recognized.
     words = " ".join(mask(whole_characters(text_of(turn.question))).split())
     return words if len(words) <= _LONGEST_FIRST_WORDS else f"{words[: _LONGEST_FIRST_WORDS - 1].rstrip()}…"
 
@@ -139,7 +139,7 @@ def _question(turn: Turn) -> str:
 
 
 def _time(turn: Turn) -> str:
-    """When the question was asked, by this machine's clock."""
+    """Return when the question was asked, in the local time zone; empty if unknown."""
     if turn.asked_at is None:
         return ""
     return datetime.fromtimestamp(turn.asked_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

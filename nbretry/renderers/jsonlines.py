@@ -1,4 +1,4 @@
-"""Reading and writing a run as JSON lines, under the path that the README documents."""
+"""Read and write runs as JSON Lines: the functions of `nbretry.session.runlog` under the path in the README."""
 
 from nbretry.session.runlog import JsonLinesRenderer, read_events, read_runs
 

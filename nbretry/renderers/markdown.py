@@ -1,9 +1,9 @@
-"""Makes a model's Markdown safe to show: its words come from a stranger.
+"""Make a model's Markdown safe to show: it is untrusted text.
 
 Raw HTML is escaped, an image becomes a link to it, and a link to anything but a page, a file or a mail address stays
-plain text: showing an answer loads nothing, and neither that nor a click on it runs anything. Code in fences and
-between backticks keeps every character. Where that is, is asked of a CommonMark parser; where its answer and the text
-do not agree, all is escaped.
+plain text. So showing an answer loads nothing, and neither showing it nor clicking on it runs anything. Code in fences
+and between backticks keeps every character. A CommonMark parser finds that code; if its result does not match the text,
+everything is escaped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TAG = re.compile(r"<(?=[A-Za-z/!?])(?!(?:https?://|mailto:)[^\s<>]*>|[\w.+-]+@[
 _IMAGE = re.compile(r"!(?=\[)")
 _HARMLESS = r"\s*+(?:<(?!\s))?+(?:https?://|mailto:|[^\s:&\\<>()]*+(?=[\s)>]|$))"
 _LINK = re.compile(rf"(?<=\])\((?!{_HARMLESS})")
-# On its own line: for some viewers a fence on the next one is the address.
+# The address must be on the same line: some viewers take a fence on the next line as the address.
 _LINK_DEFINITION = re.compile(r"(?<=\]):(?![ \t]*+(?:<(?!\s))?+(?:https?://|mailto:|[^\s:&\\<>()]++(?=[\s)>]|$)))")
 _SAFE_ADDRESS = re.compile(r"(?:https?|mailto):|[^:]*$", re.IGNORECASE)
 _MATH = re.compile(r"(?<!\\)\$\$.*?(?<!\\)\$\$|\\\\\[.*?\\\\\]|\\begin\{([a-z]*\*?)\}.*?\\end\{\1\}", re.DOTALL)
@@ -43,7 +43,7 @@ _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 
 
 def safe_markdown(text: str) -> str:
-    """The text with raw HTML and unsafe links shown as written, images as links, and every known secret masked.
+    """Return the text with raw HTML and unsafe links shown as written, images as links, and known secrets masked.
 
     Args:
         text: Markdown as a model wrote it, possibly cut off anywhere.
@@ -51,7 +51,7 @@ def safe_markdown(text: str) -> str:
     text = mask(text).replace("\r\n", "\n").replace("\r", "\n")
     if not any(pattern.search(text) for pattern in _ESCAPES):
         return text
-    lines = re.split(r"(?<=\n)", text)  # not splitlines: for Markdown only a line feed ends a line
+    lines = re.split(r"(?<=\n)", text)  # not splitlines: in Markdown only a line feed ends a line
     safe: list[str] = []
     done = 0
     for first, last, kind in _blocks(text, lines):
@@ -61,14 +61,14 @@ def safe_markdown(text: str) -> str:
         done = last
     safe.append(_escape("".join(lines[done:])))
     result = "".join(safe)
-    # Once more as viewers see it that take out mathematics first, which may begin in the text and end in the code.
+    # Check again as viewers see it that extract formulas first: a formula may begin in the text and end in the code.
     tag_in_formula = any(_TAG.search(formula[0]) for formula in _MATH.finditer(result))
     active = tag_in_formula or _is_active(result) or _is_active(_MATH.sub("math", result))
     return _escape(text) if active else result
 
 
 def _is_active(text: str) -> bool:
-    """Whether a viewer that escapes nothing would find HTML, an image or an unsafe link in it."""
+    """Return whether a viewer that escapes nothing would find HTML, an image or an unsafe link in the text."""
     for token in _trusting_parser().parse(text):
         for part in (token, *(token.children or [])):
             if part.type in ("html_block", "html_inline", "image"):
@@ -79,9 +79,9 @@ def _is_active(text: str) -> bool:
 
 
 def _blocks(text: str, lines: list[str]) -> list[tuple[int, int, str]]:
-    """Line ranges of the leaf blocks, in order, with what each is: code, part of a table, or text.
+    """Return the line ranges of the leaf blocks, in order, each with its kind: ``code``, ``table`` or ``text``.
 
-    Only fences count as code: viewers do not agree on which indented lines are.
+    Only fences count as code: viewers do not agree on which indented lines are code.
     """
     blocks: list[tuple[int, int, str]] = []
     in_table = False
@@ -119,19 +119,19 @@ def _escape_outside_code_spans(block: str, in_table: bool) -> str:
 
 
 def _content(text: str) -> str:
-    """What a code span shows."""
+    """Return what a code span shows."""
     text = text.replace("\n", " ")
     return text[1:-1] if text.strip(" ") and text[0] == text[-1] == " " else text
 
 
 _ESCAPES = {_TAG: ("&lt;", "< "), _IMAGE: ("&#33;", "! "), _LINK: ("&#40;", " ("), _LINK_DEFINITION: ("&#58;", " :")}
-"""What stands for the character that makes each active: in a text, and in a formula, where a space says nothing."""
+"""Replacements for the character that activates each pattern: in text, and in a formula, where a space is ignored."""
 
 
 def _escape(text: str) -> str:
-    parts = _FORMULA.split(text)  # every other one is a formula
+    parts = _FORMULA.split(text)  # every second part is a formula
     for pattern, replacements in _ESCAPES.items():
-        before = ""  # what makes a bracket active may stand at the end of the part before
+        before = ""  # the ``]`` that activates what follows may end the part before
         for index, part in enumerate(parts):
             parts[index] = pattern.sub(replacements[index % 2], before + part)[len(before) :]
             before = "]" if (part or before).endswith("]") else ""
@@ -151,5 +151,5 @@ def _trusting_parser() -> MarkdownIt:
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    # Without HTML, as there is none once it is escaped: it would make blocks of its own, with other code in them.
+    # Disable HTML: the result has none, because it is escaped, and HTML blocks would change what counts as code.
     return MarkdownIt("commonmark").enable("table").disable(["html_block", "html_inline"])

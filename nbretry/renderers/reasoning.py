@@ -1,4 +1,4 @@
-"""A model's reasoning, apart from its answer: the end of it while it comes, and folded once it has come."""
+"""Show a model's reasoning apart from its answer: the end of it while it streams, and collapsed afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORDS = (
 
 
 def reasoning_html(answer: Answer) -> str:
-    """A quiet line that opens to the whole reasoning; empty where there is none."""
+    """Return a pale line that opens to the whole reasoning; empty if there is none."""
     attempt = answer.reasoned_by
     if attempt is None:
         return ""
@@ -30,23 +30,23 @@ def reasoning_html(answer: Answer) -> str:
 
 
 def reasoning_text(answer: Answer) -> str:
-    """One line that says that there is a reasoning; empty where there is none."""
+    """Return one line that says that there is reasoning; empty if there is none."""
     attempt = answer.reasoned_by
     return "" if attempt is None else f"reasoning: {_count(attempt.reasoning)}, in the answer's .reasoning"
 
 
 def thinking_html(name: str, tail: str) -> str:
-    """What a model thinks now.
+    """Return what a model is thinking now.
 
     Args:
-        name: of the provider.
-        tail: the end of the reasoning, masked.
+        name: name of the provider.
+        tail: the end of the reasoning, already masked.
     """
     return _details(f"{mask(name)}: thinking …", tail, is_open=True)
 
 
 class ThoughtTail:
-    """The end of a reasoning that grows, masked; what has been looked at once is not looked at again."""
+    """The end of growing reasoning, masked; text is processed only once."""
 
     def __init__(self) -> None:
         self._attempt = 0
@@ -55,7 +55,7 @@ class ThoughtTail:
         self._end = ""
 
     def of(self, attempt: Attempt) -> str:
-        """The last lines of this attempt's reasoning, as far as it has come."""
+        """Return the last lines of this attempt's reasoning so far."""
         if attempt.number != self._attempt:
             self._attempt, self._read, self._masked, self._end = attempt.number, 0, MaskedStream(), ""
         self._end += self._masked.feed(attempt.reasoning[self._read :])
@@ -83,5 +83,5 @@ def _count(text: str) -> str:
 
 
 def _took(attempt: Attempt) -> float | None:
-    """Seconds from asking to the answer's beginning, or to the end of an attempt that never began to answer."""
+    """Return the seconds from asking to the start of the answer, or to the end of an attempt without one."""
     return attempt.duration if attempt.time_to_first_content is None else attempt.time_to_first_content

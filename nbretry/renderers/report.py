@@ -1,7 +1,8 @@
-"""Who answered, who failed and why, and what it took: one line, a table and a time line, as text and as HTML.
+"""Report which provider answered, which failed and why, and what it took: a line, a table and a timeline.
 
-The HTML is static and its colours follow the page's own, so that it reads in a light and in a dark theme; where a
-viewer drops styles and pictures (GitHub does), the same words remain. Nothing depends on colour alone.
+Reports are text or HTML. The HTML is static and its colours follow those of the page, so that it is readable in a light
+and in a dark theme. A viewer that drops styles and images, as GitHub does, still shows the same words. Nothing depends
+on colour alone.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ __all__ = [
 ]
 
 AS_WRITTEN = "mathjax_ignore tex2jax_ignore"
-"""Classes of what has no formulas: two dollar signs are two amounts of money."""
+"""CSS classes that switch off formulas: two dollar signs are two amounts of money."""
 
 SIGNS = {"answered": "✓", "failed": "✗", "stopped": "■", "running": "…", "skipped": "–", "cancelled": "–"}
-"""By the state of an attempt."""
+"""Sign for each state of an attempt."""
 
 
 def seconds(value: float) -> str:
-    """A duration in the fewest digits that tell something: ``0.41 s``, ``12 s``, ``3 ms``."""
+    """Return a duration with as few digits as are useful: ``0.41 s``, ``12 s``, ``3 ms``."""
     if value < 0.0995:
         return f"{value * 1000:.0f} ms"
     return f"{value:.2f} s" if value < 9.995 else f"{value:.0f} s"
 
 
 def summary(answer: Answer) -> str:
-    """One line: who answered, model, time to the first token, total time, tokens, cost, and who failed before."""
+    """Return one line: provider, model, time to first token, total time, tokens, cost, failed and skipped providers."""
     attempt = answer.attempt
     if attempt is None:
         return "nobody was asked"
@@ -77,7 +78,10 @@ def summary(answer: Answer) -> str:
 
 
 def status_line(answer: Answer) -> str:
-    """What is going on before the first token, in one line of plain text."""
+    """Return what is going on before the first token, as plain text.
+
+    There is one line for each failed or skipped attempt, and one for what is happening now.
+    """
     attempt = answer.attempt
     if attempt is None:
         return f"asking {answer.providers[0]} …" if answer.providers else "asking …"
@@ -94,7 +98,7 @@ def status_line(answer: Answer) -> str:
 
 
 def attempt_line(attempt: Attempt) -> str:
-    """One attempt as a line of text, without its number."""
+    """Return an attempt as one line of text, without its number."""
     parts = [f"{SIGNS[attempt.state]} {attempt.path}"]
     if attempt.model:
         parts.append(attempt.model)
@@ -102,7 +106,7 @@ def attempt_line(attempt: Attempt) -> str:
 
 
 def measures(attempt: Attempt) -> list[str]:
-    """What is known of an attempt's times, tokens and cost, in words."""
+    """Return what is known about an attempt's times, tokens and cost, in words."""
     parts = []
     if attempt.time_to_first_content is not None:
         parts.append(f"first token {seconds(attempt.time_to_first_content)}")
@@ -116,7 +120,7 @@ def measures(attempt: Attempt) -> list[str]:
 
 
 def report_text(answer: Answer) -> str:
-    """The line of `summary` and under it a line for each attempt, where there was more than one or one failed."""
+    """Return the line of `summary`, and below it a line for each attempt if there were several or one failed."""
     lines = [summary(answer)]
     if len(answer.attempts) > 1 or any(attempt.exception for attempt in answer.attempts):
         lines += [f"  {attempt.number}. {attempt_line(attempt)}" for attempt in answer.attempts]
@@ -124,7 +128,7 @@ def report_text(answer: Answer) -> str:
 
 
 def report_html(answer: Answer) -> str:
-    """A quiet line that opens to the table of all attempts and their time line."""
+    """Return the line of `summary`, which opens to a table of all attempts and their timeline."""
     return (
         f'<details class="nbretry-report {AS_WRITTEN}" '
         'style="font-size:0.85em;line-height:1.5;margin:0.2em 0">'
@@ -185,7 +189,7 @@ def _timeline(answer: Answer) -> str:
 
 
 def outcome(attempt: Attempt) -> str:
-    """What became of an attempt, or what it is doing, in a few words; not masked but for its exception."""
+    """Return how an attempt ended or what it is doing, in a few words; only its exception is masked."""
     match attempt.state:
         case "answered":
             reason = attempt.finish_reason
@@ -210,7 +214,7 @@ def _why_skipped(attempt: Attempt) -> str:
 
 
 def _tokens(usage: Usage | None) -> str:
-    """The tokens of an answer in words; nothing where they are not known, or an estimate of none."""
+    """Return the tokens of an answer in words; empty if they are unknown or estimated as 0."""
     if usage is None or usage.completion_tokens is None or (usage.estimated and not usage.completion_tokens):
         return ""
     count = "1 token" if usage.completion_tokens == 1 else f"{usage.completion_tokens} tokens"

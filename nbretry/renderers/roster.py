@@ -1,4 +1,4 @@
-"""Who may be asked: name, model, key, health, last latency, price."""
+"""Render the providers that a question may ask: name, model, key, health, last latency, price."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _NOTHING = "—"
 
 
 def roster_text(entries: Sequence[RosterEntry], others: Sequence[str] = ()) -> str:
-    """For a terminal.
+    """Return the providers as a table for a terminal.
 
     Args:
-        entries: in the order of asking.
-        others: names that are asked only where they are named.
+        entries: the providers in the order in which they are asked.
+        others: names of providers that are asked only if you name them.
     """
     if not entries:
         return "\n".join(["Nobody would be asked: see %nbretry doctor.", *_others(others)])
@@ -28,7 +28,7 @@ def roster_text(entries: Sequence[RosterEntry], others: Sequence[str] = ()) -> s
 
 
 def roster_html(entries: Sequence[RosterEntry], others: Sequence[str] = ()) -> str:
-    """For a cell of a notebook."""
+    """Return the same table as HTML for a notebook cell."""
     if not entries:
         return block_html("<div>Nobody would be asked: see <code>%nbretry doctor</code>.</div>", *_others(others))
     under = "".join(f'<div style="opacity:0.75">{line}</div>' for line in _others(others))
@@ -36,12 +36,12 @@ def roster_html(entries: Sequence[RosterEntry], others: Sequence[str] = ()) -> s
 
 
 def key_text(key: KeyState | None, variable: str | None, source: str | None) -> str:
-    """Whether a provider's key is there, in words.
+    """Return the state of a provider's key in words.
 
     Args:
-        key: None where that is not known.
-        variable: environment variable that it is looked for in.
-        source: where it is, as for `nbretry.providers.keys.FoundKey`.
+        key: state of the key; None if unknown.
+        variable: environment variable to look up the key in.
+        source: where the key was found, as in `nbretry.providers.keys.FoundKey`.
     """
     if key is None:
         return _NOTHING
@@ -50,7 +50,7 @@ def key_text(key: KeyState | None, variable: str | None, source: str | None) -> 
 
 
 def availability(entry: RosterEntry) -> str:
-    """How a provider is doing, in words."""
+    """Return how a provider is doing, in words."""
     health = entry.health
     if entry.key == "not set":
         return "no key"
@@ -80,7 +80,7 @@ def _rows(entries: Sequence[RosterEntry]) -> list[tuple[str, ...]]:
 
 
 def price_text(entry: RosterEntry) -> str:
-    """What a million tokens of the prompt and of the answer cost; empty where that is not known."""
+    """Return the price of a million tokens of the prompt and of the answer; empty if unknown."""
     price = entry.price
     if price is None:
         return ""
@@ -90,7 +90,7 @@ def price_text(entry: RosterEntry) -> str:
 
 
 def _dollars(value: float) -> str:
-    """An amount with its cents, and with more digits only where it has them."""
+    """Return an amount with two decimals, or with more if it has more."""
     return f"${value:.2f}" if round(value, 2) == value else f"${value:g}"
 
 

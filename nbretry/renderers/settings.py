@@ -1,4 +1,4 @@
-"""The settings as a table: value, where it came from, what it means; as text and as HTML."""
+"""Render the settings as a table of value, source and meaning, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MEASURES = {"seconds or p90": "seconds"} | {
 
 
 def setting_line(setting: Setting) -> str:
-    """One setting in a line, as ``idle is 30 seconds (NBRETRY_IDLE): From one content to the next.``"""
+    """Return one setting as a line, such as ``idle is 30 seconds (NBRETRY_IDLE): From one content to the next.``"""
     definition = SETTINGS[setting.key]
     value = _value(setting)
     if definition.unit in _MEASURES and setting.value is not None and isinstance(setting.value, int | float):
@@ -35,13 +35,13 @@ def settings_text(
     errors: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> str:
-    """The table for a terminal.
+    """Return the settings as a table for a terminal.
 
     Args:
-        settings: in their order.
-        providers: those that files describe.
-        errors: what is wrong in the files and in the environment, a line each.
-        notes: lines under it.
+        settings: the settings in the order of the rows.
+        providers: the providers that settings files describe.
+        errors: mistakes in the files and in the environment, one line each.
+        notes: lines below the table.
     """
     lines = [*(f"✗ {mask(error)}" for error in errors), *table_text(_HEADS, _rows(settings))]
     described = _provider_rows(providers)
@@ -56,7 +56,7 @@ def settings_html(
     errors: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> str:
-    """The same for a cell of a notebook."""
+    """Return the same as HTML for a notebook cell."""
     described = _provider_rows(providers)
     sign = f'<span style="color:{_WRONG}">✗</span>'
     return block_html(

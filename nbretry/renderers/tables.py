@@ -1,6 +1,6 @@
-"""Small tables as text and as HTML, alike wherever one is shown.
+"""Render small tables as text and as HTML, in the same style everywhere.
 
-The HTML is static and its colours follow the page's own. Every cell is masked; in HTML it is escaped as well.
+The HTML is static and its colours follow those of the page. Every cell is masked; in HTML it is escaped as well.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ __all__ = ["block_html", "cell_html", "cell_text", "line_html", "table_html", "t
 _CELL = "padding:0.2em 1em 0.2em 0;text-align:left;vertical-align:top"
 _SMALL = "font-size:0.85em;line-height:1.5"
 _SHORT = 24
-"""Characters of a cell that need no room of their own."""
+"""Characters up to which a cell claims no minimum width."""
 
 
 def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table for a terminal.
+    """Return the lines of a table for a terminal.
 
     Args:
-        heads: of the columns.
-        rows: as many cells each.
+        heads: headings of the columns.
+        rows: the rows, each with one cell per column.
     """
     table = [[cell_text(cell) for cell in row] for row in (heads, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
@@ -33,12 +33,12 @@ def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
 
 
 def table_html(heads: Sequence[str], rows: Sequence[Sequence[str]], wide: Sequence[int] = ()) -> str:
-    """The table for a cell of a notebook.
+    """Return a table as HTML for a notebook cell.
 
     Args:
-        heads: of the columns.
-        rows: as many cells each.
-        wide: columns whose text may be broken into several lines.
+        heads: headings of the columns.
+        rows: the rows, each with one cell per column.
+        wide: indices of the columns whose text may wrap.
     """
     head = "".join(f'<th style="{_CELL};font-weight:600;white-space:nowrap">{cell_html(name)}</th>' for name in heads)
     body = "".join(f"<tr>{''.join(_td(cell, column in wide) for column, cell in enumerate(row))}</tr>" for row in rows)
@@ -49,33 +49,33 @@ def table_html(heads: Sequence[str], rows: Sequence[Sequence[str]], wide: Sequen
 
 
 def block_html(*parts: str) -> str:
-    """Parts of HTML one under the other, as small as a report.
+    """Return parts of HTML in one block, in the small font of a report.
 
     Args:
-        *parts: HTML that is safe already.
+        *parts: safe HTML.
     """
     return f'<div class="{AS_WRITTEN}" style="{_SMALL};margin:0.2em 0;overflow-x:auto">{"".join(parts)}</div>'
 
 
 def line_html(text: str) -> str:
-    """A line, or a few, in small pale letters: what is going on, or what was done."""
+    """Return a line, or a few, in a small pale font, about what is going on or what was done."""
     return (
         f'<div class="{AS_WRITTEN}" style="font-size:0.85em;opacity:0.75;white-space:pre-wrap">{cell_html(text)}</div>'
     )
 
 
 def _td(cell: str, wide: bool) -> str:
-    # Short ones claim no width, or the columns beside them would be out of sight where the page is narrow.
+    # Short cells claim no width; on a narrow page they would push the columns beside them out of sight.
     claimed = ";min-width:16em" if len(cell) > _SHORT else ""
     width = f"white-space:pre-wrap{claimed}" if wide else "white-space:nowrap"
     return f'<td style="{_CELL};{width}">{cell_html(cell)}</td>'
 
 
 def cell_text(text: str) -> str:
-    """A text as one line for a terminal, masked."""
+    """Return a text as one line for a terminal, masked."""
     return printable(" ".join(mask(text).split()))
 
 
 def cell_html(text: str) -> str:
-    """A text for HTML, masked and escaped."""
+    """Return a text for HTML, masked and escaped."""
     return escape(mask(text))

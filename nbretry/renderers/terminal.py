@@ -1,7 +1,7 @@
-"""A run in a terminal that can be painted on: the answer as rich text, live.
+"""Render a run live in an interactive terminal, with the answer as rich text.
 
-What is finished of the Markdown is printed once and stays in the terminal's history; only the block that still grows is
-painted again and again, so a long answer costs no more for each token than a short one, and scrolls as text does.
+Finished Markdown is printed once and stays in the terminal's scrollback. Only the block that is still growing is
+redrawn, so a long answer costs no more for each token than a short one, and scrolls like ordinary text.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ from nbretry.renderers.report import attempt_line, seconds, status_line, summary
 __all__ = ["TerminalRenderer", "finished_blocks"]
 
 _REFRESHES = 12
-"""How often the block that grows is painted in a second."""
+"""How many times per second the growing block is redrawn."""
 
 _CODE_THEME = "ansi_dark"
-"""The terminal's own colours on its own background, so that it reads on light and on dark."""
+"""Uses the terminal's own colours and background, so that code is readable on light and on dark."""
 
 _THOUGHT_SHOWN = 160
-"""Characters of the end of the reasoning that are shown while the model thinks."""
+"""Maximum characters of the end of the reasoning to show while the model is thinking."""
 
 _SETTLED = 60
-"""Characters that come before the Markdown is looked at again for finished blocks; in a long block more."""
+"""Characters that must arrive before the Markdown is searched for finished blocks again; more in a long block."""
 
 
 class TerminalRenderer:
-    """Paints a run on a terminal.
+    """A renderer that shows a run live in a terminal.
 
     Args:
         out: a terminal.
-        console: what paints, in place of one for ``out``.
+        console: the console to draw with, instead of a new one for ``out``.
     """
 
     def __init__(self, out: TextIO, console: Console | None = None) -> None:
@@ -72,7 +72,7 @@ class TerminalRenderer:
         self._tail = ThoughtTail()
 
     def __call__(self, event: Event, answer: Answer) -> None:
-        """Take note of this event; it is painted soon."""
+        """Process an event; the live view shows it at the next refresh."""
         self._answer = answer
         match event:
             case RunStarted():
@@ -108,7 +108,7 @@ class TerminalRenderer:
                 self._note(f"{'✓' if isinstance(event, RunCompleted) else '■'} {summary(answer)}")
 
     def _grow(self, text: str) -> None:
-        """More of the answer has come; what is finished of it is printed."""
+        """Add text to the answer, and print the blocks that are finished now."""
         self._growing += printable(text)
         self._unlooked += len(text)
         if self._unlooked > max(_SETTLED, len(self._growing) // 10):
@@ -118,7 +118,11 @@ class TerminalRenderer:
                 self._print(_Lines(finished))
 
     def _settle(self, give_up: bool = True) -> None:
-        """Print what was still growing: nothing more comes, or, where an answer goes on after a break, not yet."""
+        """Take in text that was held back, and print the block that was growing.
+
+        Args:
+            give_up: False to print no block yet, because the next attempt goes on with it.
+        """
         self._growing += printable(self._text.flush())
         if give_up and self._growing.strip():
             rest, self._growing = self._growing, ""
@@ -142,7 +146,7 @@ class TerminalRenderer:
             self._live = None
 
     def _view(self) -> RenderableType:
-        """What is painted again and again: the block that grows, or what is being waited for."""
+        """Return what each refresh draws: the growing block, or what the run is waiting for."""
         answer = self._answer
         if self._growing.strip():
             return _Lines(self._growing, grows=True)
@@ -159,10 +163,10 @@ class TerminalRenderer:
 
 
 class _Lines:
-    """The lines of a Markdown without empty ones around it; of what grows only those that the terminal has room for."""
+    """Markdown without blank lines around it; while it grows, only the last lines that fit into the terminal."""
 
     def __init__(self, text: str, grows: bool = False) -> None:
-        # Links are written out: a stranger's link under innocent words could lead anywhere.
+        # Write out the targets of links: an untrusted link behind harmless words could lead anywhere.
         self._content = Markdown(text, code_theme=_CODE_THEME, hyperlinks=False)
         self._grows = grows
 
@@ -180,13 +184,13 @@ class _Lines:
 
 
 def finished_blocks(text: str) -> tuple[str, str]:
-    """Part a Markdown that grows into the blocks that are finished and the rest.
+    """Split growing Markdown into the blocks that are finished and the rest.
 
     Args:
         text: the Markdown so far.
 
     Returns:
-        What is finished, and what may still change.
+        The finished part, and the part that may still change.
     """
     from markdown_it import MarkdownIt
 
@@ -196,5 +200,5 @@ def finished_blocks(text: str) -> tuple[str, str]:
     starts = [token.map[0] for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
     if len(starts) < 2:
         return "", text
-    lines = text.split("\n")  # as Markdown counts them: U+2028 ends none
+    lines = text.split("\n")  # not splitlines: in Markdown, U+2028 does not end a line
     return "\n".join([*lines[: starts[-1]], ""]), "\n".join(lines[starts[-1] :])

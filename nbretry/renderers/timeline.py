@@ -1,6 +1,6 @@
-"""When each attempt of a run waited and when its content came, drawn as one picture or as a bar of HTML for each.
+"""Draw when each attempt of a run waited and when its content arrived, as one image or as an HTML bar for each.
 
-Colours show on light and on dark. The phases of a bar differ by their pattern as well, never by colour alone.
+Colours are visible on light and on dark. The phases of a bar differ by their pattern as well, never by colour alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nbretry.attempts import Attempt
 __all__ = ["COLOURS", "Phase", "Span", "bar_html", "last_moment", "sample_html", "spans_of", "timeline_html"]
 
 Phase: TypeAlias = Literal["waiting", "content", "backoff", "ahead"]
-"""Waiting for the first content, content, waiting in a backoff, and what is still to come of that."""
+"""Waiting for the first content, receiving content, waiting in a backoff, and the rest of a backoff still to come."""
 
 COLOURS = {
     "answered": "#2e9e5b",
@@ -27,7 +27,7 @@ COLOURS = {
     "skipped": "#888888",
     "cancelled": "#888888",
 }
-"""By the state of an attempt."""
+"""Colour for each state of an attempt."""
 
 _GREY = "#888"
 _BAR_HEIGHT, _BAR_GAP, _PICTURE_WIDTH = 8, 5, 600
@@ -38,10 +38,10 @@ _STRIPE_WIDTH, _SHORTEST = 6, 3
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a time line.
+    """A part of a timeline.
 
     Attributes:
-        phase: what went on.
+        phase: what was going on.
         begun: seconds since the run started.
         ended: seconds since the run started.
     """
@@ -52,7 +52,7 @@ class Span:
 
 
 def last_moment(answer: Answer) -> float:
-    """Seconds since the run started of its end, or of the last that is known to have happened."""
+    """Return when the run ended, or else the latest known moment of it, in seconds since it started."""
     if answer.duration is not None:
         return answer.duration
     moments = [moment for a in answer.attempts for moment in (a.started, a.first_content, a.ended)]
@@ -60,11 +60,11 @@ def last_moment(answer: Answer) -> float:
 
 
 def spans_of(attempt: Attempt, end: float) -> list[Span]:
-    """When an attempt waited for its first content, and when its content came, where that took any time.
+    """Return when an attempt waited for its first content, and when its content arrived if that took any time.
 
     Args:
-        attempt: possibly one that still runs.
-        end: what has ended until then is shown; seconds since the run started.
+        attempt: the attempt, finished or not.
+        end: where the last span of an unfinished attempt ends; seconds since the run started.
     """
     ended = end if attempt.ended is None else attempt.ended
     first = ended if attempt.first_content is None else attempt.first_content
@@ -73,14 +73,14 @@ def spans_of(attempt: Attempt, end: float) -> list[Span]:
 
 
 def timeline_html(answer: Answer, end: float, alt: str) -> str:
-    """A picture with a bar for each attempt: pale while it waited for the first token, full while the answer came.
+    """Return an image with a bar for each attempt: pale while it waited for the first token, full during the answer.
 
-    An image and not inline SVG, as viewers that do not trust a notebook drop that.
+    This is an image and not inline SVG, because viewers drop inline SVG if they do not trust a notebook.
 
     Args:
-        answer: with attempts.
-        end: of the axis; seconds since the run started, above 0.
-        alt: what the picture shows, in words.
+        answer: an answer with at least one attempt.
+        end: end of the axis; seconds since the run started, above 0.
+        alt: what the image shows, in words.
     """
     bars = []
     for row, attempt in enumerate(answer.attempts):
@@ -109,17 +109,17 @@ def _rectangle(begun: float, ended: float, top: int, colour: str, opacity: float
 
 
 def bar_html(spans: Sequence[Span], axis: float, colour: str, *, striped: bool, words: str) -> str:
-    """The bar of one attempt, as wide as there is room.
+    """Return the bar of one attempt, as wide as there is room.
 
-    Boxes and not a picture, which flickers where it is put in the place of another ten times a second; and in styles
-    that JupyterLab leaves to a notebook that it does not trust.
+    The bar consists of boxes and not of an image, which flickers if you replace it ten times a second. It uses only
+    styles that JupyterLab keeps in a notebook that it does not trust.
 
     Args:
-        spans: in the order of time.
+        spans: the spans in chronological order.
         axis: seconds since the run started at which the bar ends, above 0.
-        colour: of waiting and of content.
-        striped: whether all that came to nothing.
-        words: the same in words.
+        colour: colour of waiting and of content.
+        striped: whether to draw stripes, for an attempt that came to nothing.
+        words: the bar described in words.
     """
     boxes = []
     at = 0.0
@@ -138,7 +138,7 @@ def bar_html(spans: Sequence[Span], axis: float, colour: str, *, striped: bool, 
 
 
 def sample_html(phase: Phase, colour: str, *, striped: bool) -> str:
-    """A little piece of a bar, for a legend."""
+    """Return a small piece of a bar, for a legend."""
     return (
         '<span style="display:inline-flex;align-items:center;vertical-align:middle;width:1.4em;height:0.7em;'
         'margin:0 0.3em 0 0">'

@@ -1,4 +1,4 @@
-"""Where an exception was raised: its traceback as plain text, with its causes and with secrets masked."""
+"""The traceback of an exception as plain text, with its causes and with secrets masked."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["has_traceback", "traceback_text"]
 
 
 def traceback_text(exception: BaseException) -> str:
-    """The whole traceback with those of its causes, and what was raised in the last lines.
+    """Return the whole traceback with those of its causes; the last lines show the exception.
 
     Args:
-        exception: may be a stranger's, whatever its methods do, and may never have been raised.
+        exception: any exception, even one whose own methods raise or one that was never raised.
     """
     try:
         lines = "".join(traceback.format_exception(exception))
-    except Exception:  # of an exception that cannot even say what it is
+    except Exception:  # raised by methods of the exception itself
         return describe(exception)
     return mask(lines.rstrip())
 
 
 def has_traceback(exception: BaseException) -> bool:
-    """Whether it is known where an exception or one of its causes was raised; not so for one of a record."""
+    """Return whether an exception or one of its causes has a traceback; one read from a record has none."""
     waiting, seen = [exception], set[int]()
     while waiting:
         link = waiting.pop()

@@ -1,1 +1,1 @@
-"""The retry engine: which provider is asked, when it is retried, and when the next one takes over."""
+"""The retry engine: it decides which provider to ask, when to retry it, and when to fall back to the next one."""

@@ -1,7 +1,7 @@
-"""Between code with an event loop and code without one.
+"""A bridge between code with an event loop and code without one.
 
 Each stream runs where it was written to run: an asynchronous one in one task of one event loop, a synchronous one in
-one thread. Chunks cross over through a small buffer, so that a stream is never read far ahead of whoever consumes it.
+one thread. Chunks pass through a small buffer, so a stream is never read far ahead of its consumer.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 READ_AHEAD = 64
-"""Chunks that a source is read ahead of its reader at most."""
+"""Maximum number of chunks that a source is read ahead of its reader."""
 
 CLOSING_PATIENCE = 0.25
-"""Seconds for which the end of a thread is waited for."""
+"""Seconds to wait for a thread to end."""
 
 _GIVEN_UP = 1.0
-"""Seconds for which the end of what was given up is waited for."""
+"""Seconds to wait for a cancelled coroutine to end."""
 
 _END = object()
 
@@ -51,7 +51,7 @@ logger = logging.getLogger("nbretry")
 
 
 class class_or_instance_method(Generic[_Parameters, _Result]):
-    """A method bound to the instance where there is one, else to the class, as providers may be either."""
+    """A method bound to the instance if there is one, otherwise to the class: a provider may be either."""
 
     def __init__(self, function: Callable[Concatenate[Any, _Parameters], _Result]) -> None:
         self._function = function
@@ -64,7 +64,11 @@ class class_or_instance_method(Generic[_Parameters, _Result]):
 
 
 def as_iterator(result: Any) -> Iterator[Any]:
-    """The chunks of what a provider's function gave: an iterable, one chunk, a coroutine, an asynchronous iterator."""
+    """Return an iterator over the chunks in the result of a provider's function.
+
+    Args:
+        result: an iterable, one chunk, a coroutine or an asynchronous iterator.
+    """
     if hasattr(result, "__aiter__") or inspect.isawaitable(result):
         return _iterate_async(result)
     if _is_one_chunk(result):
@@ -73,9 +77,9 @@ def as_iterator(result: Any) -> Iterator[Any]:
 
 
 def as_async_iterator(result: Any) -> AsyncIterator[Any]:
-    """The same in the running loop, where an ordinary iterator is read in a thread.
+    """Return an asynchronous iterator over the same chunks as `as_iterator`, for the running loop.
 
-    An asynchronous iterator is given back as it is, so that it costs nothing for each chunk.
+    An ordinary iterator is read in a thread. An asynchronous one is returned as it is, so it adds no cost per chunk.
     """
     if hasattr(result, "__aiter__"):
         return result  # type: ignore[no-any-return]
@@ -102,10 +106,10 @@ async def _await_chunks(result: Awaitable[Any]) -> AsyncIterator[Any]:
 
 
 async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
-    """The chunks of a synchronous call, read in a thread of its own, so that the running loop goes on meanwhile.
+    """Yield the chunks of a synchronous call, read in its own thread so that the running loop is not blocked.
 
-    On closing, the thread is asked to close the generator as soon as its current step returns, and is waited for a
-    quarter of a second: a provider that blocks must not hold up whoever pressed Stop.
+    Closing asks the thread to close the generator as soon as its current step returns, and waits up to
+    `CLOSING_PATIENCE` (a quarter of a second) for it: a provider that blocks must not delay a user who pressed Stop.
     """
     loop = asyncio.get_running_loop()
     arrived = asyncio.Event()
@@ -144,7 +148,7 @@ async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
 
     thread = _thread_like_this(pump, "nbretry-provider")
     try:
-        thread.start()  # in here, as an interrupt may come while the thread starts
+        thread.start()  # inside the try, because an interrupt may arrive while the thread starts
         while True:
             while buffer:
                 chunk, exception = buffer.popleft()
@@ -168,30 +172,31 @@ async def iterate_in_thread(call: Callable[[], Any]) -> AsyncIterator[Any]:
 
 
 async def call_in_thread(call: Callable[[], _Result]) -> _Result:
-    """What a synchronous call gives, made in a thread of its own, so that the running loop goes on meanwhile.
+    """Return the result of a synchronous call, made in its own thread so that the running loop is not blocked.
 
-    Whoever cancels it waits for a quarter of a second at most, and the thread does not keep the program from ending.
+    Cancelling it takes a quarter of a second at most, and the thread does not keep the program from ending.
     """
     results: list[_Result] = [result async for result in iterate_in_thread(lambda: iter([call()]))]
     return results[0]
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, _Result], what: str, *, grace: float = 0.0) -> _Result:
-    """The result of a coroutine that is given up after a time, also where it does not end when it is cancelled.
+    """Return the result of a coroutine, or give it up after a time limit, even if it ignores its cancellation.
 
     Args:
-        seconds: the limit that is told.
+        seconds: the time limit, as the error message states it.
         work: the coroutine.
-        what: did not come, in a few words.
-        grace: seconds more, for a coroutine that looks after the limit by itself.
+        what: what did not arrive, in a few words for the error message, such as ``no content``.
+        grace: additional seconds to wait, for a coroutine that enforces the limit itself.
 
     Raises:
-        APITimeoutError: the time has passed.
-        ProviderError: the coroutine was cancelled, and not from here.
+        APITimeoutError: the time limit has passed.
+        ProviderError: the coroutine was cancelled by something else.
         Exception: whatever the coroutine raises.
     """
     task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # looked at, if only here
+    # Look at the exception in any case: asyncio logs one that is never retrieved.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         await asyncio.wait({task}, timeout=seconds + grace)
         if not task.done():
@@ -206,9 +211,9 @@ async def within(seconds: float, work: Coroutine[Any, Any, _Result], what: str, 
 
 
 def _iterate_async(result: Any) -> Iterator[Any]:
-    """The chunks of an asynchronous iterator or coroutine, run in one task of a new event loop in another thread.
+    """Yield the chunks of an asynchronous iterator or coroutine, run in one task of a new event loop in another thread.
 
-    On closing, the task is cancelled, which closes the iterator, and is waited for as long as a thread is above.
+    Closing cancels the task, which closes the iterator, and waits up to `CLOSING_PATIENCE` seconds for its thread.
     """
     arrived: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
     taken = 0
@@ -227,7 +232,7 @@ def _iterate_async(result: Any) -> Iterator[Any]:
         try:
             async for chunk in chunks:
                 await room.acquire()
-                if stopped.is_set():  # where the iterator has swallowed the cancellation
+                if stopped.is_set():  # the iterator may have swallowed the cancellation
                     return
                 arrived.put((chunk, None))
         finally:
@@ -235,12 +240,12 @@ def _iterate_async(result: Any) -> Iterator[Any]:
 
     def run() -> None:
         try:
-            # Not asyncio.run: nest_asyncio replaces that with one that needs a loop of the main thread.
+            # Not asyncio.run: nest_asyncio replaces it with a function that needs a loop of the main thread.
             with asyncio.Runner() as runner:
                 try:
                     runner.run(pump())
                 finally:
-                    # Before the loop is closed, which waits for whatever else the provider has left running in it.
+                    # Before the loop is closed: closing waits for everything the provider has left running in it.
                     arrived.put((_END, sys.exception()))
         except BaseException as exception:
             arrived.put((_END, exception))
@@ -252,7 +257,7 @@ def _iterate_async(result: Any) -> Iterator[Any]:
         thread.start()
         while True:
             try:
-                # A bound, as an unbounded wait cannot be interrupted from the keyboard on every system.
+                # With a timeout: on some systems Ctrl+C cannot interrupt a wait without one.
                 chunk, exception = arrived.get(timeout=0.2)
             except queue.Empty:
                 continue
@@ -265,7 +270,7 @@ def _iterate_async(result: Any) -> Iterator[Any]:
                 _call_in_loop(running, lambda: [running["room"].release() for _ in range(READ_AHEAD // 2)])
             yield chunk
     finally:
-        if not sys.is_finalizing():  # no other thread runs any more while the interpreter ends
+        if not sys.is_finalizing():  # other threads no longer run while the interpreter shuts down
             stopped.set()
             if started.wait(CLOSING_PATIENCE):
                 _call_in_loop(running, lambda: running["task"].cancel())
@@ -273,7 +278,7 @@ def _iterate_async(result: Any) -> Iterator[Any]:
 
 
 def _thread_like_this(function: Callable[[], Any], name: str) -> threading.Thread:
-    """A thread, not yet started, in which a function sees the context variables of this one."""
+    """Return a thread, not yet started, in which a function sees the context variables of this one."""
     return threading.Thread(target=contextvars.copy_context().run, args=(function,), name=name, daemon=True)
 
 
@@ -281,26 +286,29 @@ def _call_in_loop(running: dict[str, Any], callback: Callable[[], Any]) -> None:
     try:
         running["loop"].call_soon_threadsafe(callback)
     except (KeyError, RuntimeError):
-        return  # the loop has ended, and with it what the callback was for
+        return  # the loop has ended, so the callback has nothing left to do
 
 
 def cancellation() -> Callable[[], bool]:
-    """Tells from now on whether the running task has been cancelled, also where that was swallowed on its way."""
+    """Return a function that tells whether the running task has been cancelled since this call.
+
+    It also notices a cancellation that something else has swallowed.
+    """
     first = asyncio.current_task()
     before = 0 if first is None else first.cancelling()
 
     def cancelled() -> bool:
-        task = asyncio.current_task()  # a generator may be read by a task of its own for each chunk
+        task = asyncio.current_task()  # each chunk of a generator may be read by another task
         return task is not None and task.cancelling() > (before if task is first else 0)
 
     return cancelled
 
 
 def close(iterator: Any) -> None:
-    """Close an iterator, where it can be closed.
+    """Close an iterator if it can be closed.
 
-    What goes wrong in that is logged and not raised: it would take the place of the answer, or of the failure or the
-    interrupt for which the iterator is being closed.
+    An error in closing is logged, not raised: it would replace the answer, or the failure or interrupt because of
+    which the iterator is being closed.
     """
     close = getattr(iterator, "close", None)
     if callable(close):
@@ -311,7 +319,7 @@ def close(iterator: Any) -> None:
 
 
 async def aclose(iterator: Any) -> None:
-    """As `close`, for an asynchronous iterator."""
+    """Close an asynchronous iterator; otherwise the same as `close`."""
     aclose = getattr(iterator, "aclose", None)
     if callable(aclose):
         try:

@@ -1,4 +1,4 @@
-"""What may be spent, and what has been."""
+"""Budgets in US dollars: how much may be spent, and how much has been."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["Budget"]
 
 
 class Budget:
-    """A sum that runs share. Any thread may use it.
+    """A budget that runs share. Any thread may use it.
 
     Args:
-        limit: US dollars; None where nothing limits them.
-        whole: a larger one that this is a part of: what is spent here is spent there, and both limits hold.
+        limit: US dollars; None for no limit.
+        whole: a larger budget that this one is part of: what is spent here is also spent there, and both limits hold.
 
     Attributes:
         limit: as given.
-        spent: US dollars so far, estimates included.
+        spent: US dollars spent so far, estimates included.
 
     Raises:
-        ConfigError: the limit is no amount of money.
+        ConfigError: the limit is not an amount of 0 or more.
     """
 
     def __init__(self, limit: float | None = None, whole: Budget | None = None) -> None:
@@ -34,7 +34,7 @@ class Budget:
         self._lock = threading.Lock()
 
     def spend(self, amount: float) -> None:
-        """Add to what is spent, US dollars."""
+        """Add an amount in US dollars to what is spent."""
         with self._lock:
             self.spent += amount
         if self._whole is not None:
@@ -42,14 +42,15 @@ class Budget:
 
     @property
     def taken(self) -> float:
-        """US dollars that are spent, or set aside for requests that are under way."""
+        """US dollars that are spent, or reserved for requests in progress."""
         return self.spent + self._set_aside
 
     def set_aside(self, amount: float) -> Budget | None:
-        """Keep so many US dollars for a request, so that others that are made meanwhile do not spend them.
+        """Reserve this many US dollars for a request, so that requests made in the meantime do not spend them.
 
         Returns:
-            None; or this budget, or the larger one, whose limit that would pass: then nothing is kept.
+            None if the amount is reserved. If it would exceed a limit, the budget with that limit, which is this one or
+            a larger one; then nothing is reserved.
         """
         with self._lock:
             if amount and self.limit is not None and self.taken + amount > self.limit:
@@ -60,7 +61,7 @@ class Budget:
             return passed
 
     def give_back(self, amount: float) -> None:
-        """End what `set_aside` has kept, when it is known what the request has cost."""
+        """Release what `set_aside` has reserved. Call it when the cost of the request is known."""
         with self._lock:
             self._set_aside -= amount
         if self._whole is not None:

@@ -1,4 +1,4 @@
-"""What the chunks of a provider's stream say about its answer, as events."""
+"""Convert the chunks of a provider's stream into events."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from nbretry.types import FinishReason, Metadata, Reasoning, ResponseInfo, Statu
 __all__ = ["event_of"]
 
 _LONGEST_DETAIL = 500
-"""Limit in characters for a model's name, a status and the like: each stands in every report and every log."""
+"""Maximum length in characters of a model's name, a status and the like: every report and every log contains them."""
 
 
 def event_of(chunk: Any, number: int) -> Event | FinishReason | None:
-    """The event that a chunk stands for.
+    """Return the event that a chunk stands for.
 
     Args:
-        chunk: what a provider yielded: text, one of `nbretry.types`, or one of gpt4free's chunk types.
-        number: of the attempt, from 1.
+        chunk: what a provider yielded: text, a chunk of `nbretry.types`, or one of gpt4free's chunk types.
+        number: the number of the attempt, from 1.
 
     Returns:
-        The event; a `FinishReason`, which is no event of its own; or None where the chunk says nothing.
+        The event; a `FinishReason`, which is not an event; or None if the chunk carries no information.
     """
     match chunk:
         case str():
@@ -47,7 +47,7 @@ def event_of(chunk: Any, number: int) -> Event | FinishReason | None:
 
 
 def _event_of_foreign(chunk: Any, number: int) -> Event | FinishReason | None:
-    # gpt4free's chunk types are recognised by their names, so that its package need not be installed.
+    # gpt4free's chunk types are recognized by their names, so its package does not have to be installed.
     match type(chunk).__name__:
         case "Reasoning":
             text = getattr(chunk, "token", None)
@@ -64,5 +64,5 @@ def _event_of_foreign(chunk: Any, number: int) -> Event | FinishReason | None:
 
 
 def _short(value: Any) -> Any:
-    """Text on one line of limited length; any other value as it is."""
+    """Return text as one line of limited length; any other value as it is."""
     return one_line(whole_characters(value), _LONGEST_DETAIL) if isinstance(value, str) else value

@@ -1,6 +1,6 @@
-"""What kind of failure an exception is, by what it carries and not by whose class it is.
+"""Classify exceptions as kinds of failure, by what they carry rather than by the package they come from.
 
-The kinds are the rows of the README's retry table; `nbretry.retry.policy` says what follows each.
+The kinds are the rows of the README's retry table; `nbretry.retry.policy` decides what follows each.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ONE_PROVIDER = re.compile(
     r"unsupported|(?:not|n't) support|unrecogni[sz]ed|unknown (?:parameter|argument|field|name)|not permitted",
     re.IGNORECASE,
 )
-"""Said by a provider that refuses a parameter which another one may well take."""
+"""Matches the message of a provider that refuses a parameter which another provider may accept."""
 
 
 class FailureKind(enum.Enum):
@@ -50,7 +50,7 @@ class FailureKind(enum.Enum):
 
 
 def classify(exception: BaseException) -> FailureKind:
-    """The kind of failure, from our own type or else from the HTTP status that a foreign exception carries."""
+    """Return the kind of failure, by the type of nbretry's own errors or by the HTTP status of any other exception."""
     if not isinstance(exception, APIStatusError | APIConnectionError):
         status = status_of(exception)
         if status is None:
@@ -74,10 +74,13 @@ def classify(exception: BaseException) -> FailureKind:
 
 
 def retry_after_of(exception: BaseException) -> float | None:
-    """Seconds after which the provider said it can be asked again, from the exception, its response or its headers."""
+    """Return the seconds after which the provider allows another request; None if it did not say.
+
+    They are taken from the exception, its response or its headers.
+    """
     try:
         return _said_retry_after(exception)
-    except Exception:  # whatever a foreign exception has under these names
+    except Exception:  # an exception of another package may have anything under these names
         return None
 
 
@@ -95,14 +98,14 @@ def _said_retry_after(exception: BaseException) -> float | None:
 
 
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Seconds from a ``Retry-After`` header, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+    """Return the seconds of a ``Retry-After`` header, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
 
     Args:
         value: the header's text.
-        now: the time to count an HTTP date from; the present by default.
+        now: the time from which to count to an HTTP date; the current time by default.
 
     Returns:
-        Seconds, at least 0; None where the header is missing or is neither form.
+        Seconds, at least 0; None if the header is missing or has neither form.
     """
     if not isinstance(value, str):
         return None
@@ -121,7 +124,7 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
 
 
 def status_error(status_code: int, message: str, **details: Any) -> APIStatusError:
-    """The error that stands for an HTTP status.
+    """Return the error for an HTTP status.
 
     Args:
         status_code: 400 to 599.
@@ -147,7 +150,7 @@ def status_error(status_code: int, message: str, **details: Any) -> APIStatusErr
     return kind(message, status_code=status_code, **details)
 
 
-_STATUSES_OF_IMAGES = (400, 404, 415, 422, 500, 501)  # llama.cpp's server says it with a 500
+_STATUSES_OF_IMAGES = (400, 404, 415, 422, 500, 501)  # llama.cpp's server refuses images with a 500
 
 
 _IMAGES = r"(?<![\w/-])(?:images?|image_url|vision|multi-?modal\w*)(?![\w/-])"
@@ -169,7 +172,10 @@ _ONE_IMAGE = re.compile(r"format|(?:media|mime|image) type|\bsize|dimension|reso
 
 
 def _says_images_are_not_taken(message: str) -> bool:
-    """Whether no image is taken, and not just this one; a message with an image is also one that is a list of parts."""
+    """Return whether a message refuses images in general, not just this image.
+
+    Refusing a list of parts counts as well, because a message with an image is a list of parts.
+    """
     no_images = _NO_IMAGES.search(message) and not _ONE_IMAGE.search(message)
     return bool(no_images or _NO_PARTS.search(message))
 

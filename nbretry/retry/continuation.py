@@ -1,4 +1,4 @@
-"""How an answer that broke off goes on with another provider: what that one is asked, and where new text begins."""
+"""Continue an interrupted answer with another provider: what that provider is sent, and where its new text begins."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _INSTRUCTION = (
     "next, do not repeat any of it, and do not comment on the interruption."
 )
 _CERTAIN = 8
-"""Letters of overlap that are no coincidence wherever they stand."""
+"""An overlap of at least this many characters is not a coincidence, wherever it is."""
 
 _WORD = 3
-"""Letters of overlap that are no coincidence where they are whole words."""
+"""An overlap of at least this many characters is not a coincidence if it consists of whole words."""
 
 
 def messages_to_continue(provider: ProviderType, model: str, messages: Messages, text: str) -> Messages:
-    """The conversation with the answer so far in it.
+    """Return the conversation including the answer so far.
 
     Args:
-        provider: who is asked; its ``supports_prefill``, a bool or a function of the model's name, says whether it goes
-            on from a last message of the assistant's own. Others are told to.
-        model: the model that is asked.
+        provider: the provider to ask. Its ``supports_prefill``, a bool or a function of the model's name, says whether
+            it continues a last message of the assistant. Other providers are instructed to continue.
+        model: the model to ask.
         messages: the conversation.
         text: the answer so far.
     """
@@ -36,10 +36,11 @@ def messages_to_continue(provider: ProviderType, model: str, messages: Messages,
 
 
 class Continuation:
-    """Trims from the beginning of a text what repeats the end of another.
+    """A filter that removes from the beginning of a new text what repeats the end of the text so far.
 
-    An overlap is what the text so far ends with and the new one begins with: at least eight letters of it, whole
-    words of at least three, or all of the text so far. What may still be the beginning of one is held.
+    An overlap is a string that the text so far ends with and the new text begins with. It has at least eight
+    characters (an ideograph counts as three), or consists of whole words of at least three characters, or is all of
+    the text so far. New text that may still be the beginning of an overlap is held back.
 
     Args:
         text: the text so far.
@@ -51,14 +52,14 @@ class Continuation:
         self._decided = not text
 
     def feed(self, fragment: str) -> str:
-        """What of the new text is to be shown after this fragment of it."""
+        """Add a fragment of the new text, and return the text to show now."""
         if self._decided:
             return fragment
         self._held += fragment
         return "" if self._may_grow() else self.end()
 
     def end(self) -> str:
-        """What has been held, when nothing more comes, less the overlap."""
+        """Return the text that was held back, without the overlap. Call it when no more fragments come."""
         held, self._held = self._held, ""
         if self._decided or not held:
             return held
@@ -69,7 +70,7 @@ class Continuation:
         return held.lstrip(" ") if self._text[-1].isspace() else held
 
     def _may_grow(self) -> bool:
-        """Whether what is held may be the beginning of a longer overlap, or end in the middle of a word."""
+        """Return whether the held text may be the beginning of a longer overlap, or end in the middle of a word."""
         return self._held in self._text
 
     def _overlap(self, held: str) -> int:
@@ -80,7 +81,7 @@ class Continuation:
 
     def _is_no_coincidence(self, held: str, length: int) -> bool:
         overlap = held[:length]
-        ideographs = sum(character >= "\u2e80" for character in overlap)  # one of them is about a word
+        ideographs = sum(character >= "\u2e80" for character in overlap)  # each of them is about a word
         if length + (_WORD - 1) * ideographs >= _CERTAIN or length == len(self._text):
             return True
         begins = not (self._text[-length - 1].isalnum() and overlap[0].isalnum())

@@ -1,11 +1,11 @@
-"""What a provider is, whoever wrote it.
+"""The contract of a provider, and how nbretry calls any object that fulfils it.
 
 A provider is a class or an instance with at least one of ``create_completion`` (a generator), ``create_async`` (a
-coroutine) or ``create_async_generator``. Nothing has to be inherited; `BaseProvider` fills in the rest for those who
-do. The attributes read are those of gpt4free's providers, each with a default.
+coroutine) or ``create_async_generator``. It does not have to inherit from anything; `BaseProvider` adds the missing
+methods to classes that derive from it. nbretry reads the attributes of gpt4free's providers, each with a default.
 
-Beside those a provider may have a method ``list_models``, ordinary or a coroutine, that gives the names of the models
-that it can be asked for; one that takes ``timeout`` is told how many seconds it has. See `nbretry.providers.models`.
+A provider may also have a method ``list_models``, ordinary or a coroutine, that returns the names of the models that it
+can be asked for. If it takes ``timeout``, nbretry passes the number of seconds it has. See `nbretry.providers.models`.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ _SYNCHRONOUS = {"stream_chunks", "create_completion", "create_function"}
 
 
 class BaseProvider:
-    """A provider to derive from: of the three methods write one, as a class method or an ordinary one; the others work.
+    """Base class for providers: write one of the three methods, as a class method or an ordinary one, to get all three.
 
-    It has no ``list_models``, which is for those to write whose models are not known from ``default_model`` and
-    ``model_aliases``: it takes nothing, or ``timeout`` in seconds, and gives a list of names.
+    The class has no ``list_models``. Write it if ``default_model`` and ``model_aliases`` do not name all models of the
+    provider: it takes no arguments, or ``timeout`` in seconds, and returns a list of names.
 
     Attributes:
         working: whether the provider is expected to work.
-        supports_stream: whether it sends its answer in pieces.
-        default_model: the model that is asked where none is named.
+        supports_stream: whether it sends its answer in chunks.
+        default_model: the model to ask if the request names none.
         model_aliases: other names for its models.
 
     Example:
@@ -89,39 +89,39 @@ class BaseProvider:
                 setattr(cls, name, make)
 
     def warm_up(self) -> None:
-        """Load what the first question needs, and only that: a session calls it in a thread before anything is asked.
+        """Load what the first question needs, and nothing else. nbretry calls it in a thread before the first question.
 
-        It opens no connection, starts nothing and looks for no key. By default it does nothing.
+        It must not open a connection, start anything or look for a key. By default it does nothing.
         """
 
     @async_bridge.class_or_instance_method
     def get_create_function(self) -> Callable[..., CreateResult]:
-        """The synchronous generator function of this provider."""
+        """Return the synchronous generator function of this provider."""
         return self.create_completion
 
     @async_bridge.class_or_instance_method
     def get_async_create_function(self) -> Callable[..., AsyncResult]:
-        """The asynchronous generator function of this provider."""
+        """Return the asynchronous generator function of this provider."""
         return self.create_async_generator
 
     @async_bridge.class_or_instance_method
     def create_function(self, *args: Any, **kwargs: Any) -> CreateResult:
-        """gpt4free's name for calling ``create_completion``."""
+        """Call ``create_completion``, under gpt4free's name for it."""
         return self.create_completion(*args, **kwargs)
 
     @async_bridge.class_or_instance_method
     def async_create_function(self, *args: Any, **kwargs: Any) -> AsyncResult:
-        """gpt4free's name for calling ``create_async_generator``."""
+        """Call ``create_async_generator``, under gpt4free's name for it."""
         return self.create_async_generator(*args, **kwargs)
 
     @async_bridge.class_or_instance_method
     def get_parent(self) -> str:
-        """Name under which keys for this provider are filed."""
+        """Return the name under which keys for this provider are stored."""
         return getattr(self, "parent", None) or provider_name(self)
 
     @async_bridge.class_or_instance_method
     def get_dict(self) -> dict[str, str | None]:
-        """Name, URL and label, as gpt4free's clients ask for them."""
+        """Return name, URL and label, in the form that gpt4free's clients expect."""
         return {"name": provider_name(self), "url": self.url, "label": self.label}
 
 
@@ -129,7 +129,7 @@ class BaseProvider:
 def _create_completion(
     self: ProviderType, /, model: str, messages: Messages, stream: bool = True, **kwargs: Any
 ) -> CreateResult:
-    """The answer's chunks, one after the other, for a provider that has only an asynchronous method."""
+    """Yield the chunks of the answer, for a provider that has only an asynchronous method."""
     chunks = iterate(self, model, messages, stream=stream, **kwargs)
     try:
         yield from filter(passes_through, chunks)
@@ -141,7 +141,7 @@ def _create_completion(
 async def _create_async_generator(
     self: ProviderType, /, model: str, messages: Messages, stream: bool = True, **kwargs: Any
 ) -> AsyncResult:
-    """The answer's chunks for a provider that has only a synchronous method, or one coroutine."""
+    """Yield the chunks of the answer, for a provider that has only a synchronous method or a coroutine."""
     chunks = aiterate(self, model, messages, stream=stream, **kwargs)
     try:
         async for chunk in chunks:
@@ -153,7 +153,7 @@ async def _create_async_generator(
 
 @async_bridge.class_or_instance_method
 async def _create_async(self: HasCreateAsyncGenerator, /, model: str, messages: Messages, **kwargs: Any) -> str:
-    """The whole answer."""
+    """Return the whole answer as text."""
     async with aclosing(self.create_async_generator(model, messages, **kwargs)) as chunks:
         return "".join([str(chunk) async for chunk in chunks])
 
@@ -167,17 +167,17 @@ _FILLED_IN = tuple(_MISSING.values())
 
 
 def problem_with(provider: Any) -> str | None:
-    """Why this can never answer, in one line with what would be right; None where it may well.
+    """Return why this object can never answer, in one line that says what to do; None if it may.
 
     Args:
-        provider: what somebody offers as a provider.
+        provider: an object to be used as a provider.
     """
     try:
         _, without_loop = _function_of(provider, _SYNC_METHODS, _ACCESSORS)
         _, in_loop = _function_of(provider, _ASYNC_METHODS, _ACCESSORS[::-1])
     except TypeError as error:
         return str(error)
-    except Exception:  # of the provider's own code, which may do better when it is asked
+    except Exception:  # the provider's own code failed, and may work when it is asked
         return None
     if isinstance(provider, type) and _needs_an_instance(without_loop) and _needs_an_instance(in_loop):
         name = provider.__name__
@@ -190,7 +190,7 @@ def _needs_an_instance(function: Callable[..., Any]) -> bool:
 
 
 def provider_name(provider: ProviderType) -> str:
-    """The provider's ``__name__``, else its ``name``, else the name of its class."""
+    """Return the provider's ``__name__``, otherwise its ``name``, otherwise the name of its class."""
     for attribute in ("__name__", "name"):
         value = getattr(provider, attribute, None)
         if isinstance(value, str) and value:
@@ -199,14 +199,14 @@ def provider_name(provider: ProviderType) -> str:
 
 
 def supports_stream(provider: ProviderType) -> bool:
-    """Whether the provider says that it sends its answer in pieces; True where it does not say."""
+    """Return whether the provider says that it sends its answer in chunks; True if it does not say."""
     return bool(getattr(provider, "supports_stream", True))
 
 
 def resolve_model(provider: ProviderType, model: str) -> str:
-    """The provider's own name for a model, or its default where none is named.
+    """Return the provider's own name for a model, or its default model if ``model`` is empty.
 
-    Where an alias stands for several models, one is chosen at random, as gpt4free does.
+    If an alias stands for several models, one is chosen at random, as in gpt4free.
     """
     if not model:
         default = getattr(provider, "default_model", None)
@@ -217,12 +217,12 @@ def resolve_model(provider: ProviderType, model: str) -> str:
 
 
 class NamedProvider:
-    """A provider under another name than its own: what a session's ``-p NAME`` asks.
+    """A provider under a name other than its own, such as the one that a session asks for ``-p NAME``.
 
     Args:
         name: the name that attempts and errors show.
-        provider: who is asked; every attribute is its own.
-        deadlines: for it alone; where there are none, its own attribute counts.
+        provider: the provider to ask; all other attributes are read from it.
+        deadlines: for this name only; None for the provider's own attribute.
     """
 
     def __init__(self, name: str, provider: ProviderType, deadlines: Deadlines | None = None) -> None:
@@ -236,14 +236,14 @@ class NamedProvider:
 
 
 def innermost(provider: ProviderType) -> ProviderType:
-    """The provider itself, behind every other name that it was given."""
+    """Return the provider itself, without any `NamedProvider` around it."""
     while isinstance(provider, NamedProvider):
         provider = provider.provider
     return provider
 
 
 def warm_up(provider: ProviderType) -> None:
-    """Have a provider load what its first question needs; one that is not of ours has nothing to load.
+    """Load what a provider's first question needs; do nothing if it is not a `BaseProvider`.
 
     Raises:
         Exception: whatever `BaseProvider.warm_up` raises.
@@ -254,15 +254,15 @@ def warm_up(provider: ProviderType) -> None:
 
 
 def passes_through(chunk: Any) -> bool:
-    """Whether the contract's generators yield a chunk: if it is truthy and not one of our own about the answer."""
+    """Return whether the contract's generators yield a chunk: it is truthy and not one of nbretry's `Metadata`."""
     return bool(chunk) and not isinstance(chunk, Metadata)
 
 
 def is_content(chunk: Any) -> bool:
-    """Whether a chunk is part of the answer itself.
+    """Return whether a chunk is part of the answer itself.
 
-    A non-empty `str` is. Of another type the chunk's own word counts: an ``is_content`` attribute or method, or the
-    ``is_content`` function of the module that defines its type or a base of it (gpt4free's chunks have theirs so).
+    A non-empty `str` is. A chunk of another type decides for itself: by an ``is_content`` attribute or method, or by an
+    ``is_content`` function in the module that defines its type or a base of it (as for gpt4free's chunks).
     """
     if isinstance(chunk, str):
         return bool(chunk)
@@ -279,10 +279,10 @@ def is_content(chunk: Any) -> bool:
 
 
 def iterate(provider: ProviderType, model: str, messages: Messages, /, **options: Any) -> Iterator[Any]:
-    """The chunks of one call of a provider, for code without an event loop.
+    """Return the chunks of one call of a provider, for code without an event loop.
 
-    A provider that is asynchronous only is run by an event loop of its own in another thread, so this works inside a
-    running loop as well. Close what is returned with `async_bridge.close`, which closes the provider's stream.
+    A provider that is only asynchronous runs in its own event loop in another thread, so this works inside a running
+    loop as well. Close the returned iterator with `async_bridge.close`, which closes the provider's stream.
 
     Raises:
         TypeError: the object has none of a provider's methods.
@@ -293,10 +293,10 @@ def iterate(provider: ProviderType, model: str, messages: Messages, /, **options
 
 
 def aiterate(provider: ProviderType, model: str, messages: Messages, /, **options: Any) -> AsyncIterator[Any]:
-    """The chunks of one call of a provider, for code in an event loop.
+    """Return the chunks of one call of a provider, for code in an event loop.
 
-    A provider that is synchronous only runs in a thread, so the loop is not held up. Close what is returned with
-    `async_bridge.aclose`, which closes the provider's stream.
+    A provider that is only synchronous runs in a thread, so it does not block the loop. Close the returned iterator
+    with `async_bridge.aclose`, which closes the provider's stream.
 
     Raises:
         TypeError: the object has none of a provider's methods.
@@ -315,7 +315,7 @@ def _call(function: Callable[..., Any], model: str, messages: Messages, options:
 
 
 def accepts(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function takes an argument of this name; True where that cannot be told."""
+    """Return whether a function takes an argument of this name; True if that cannot be found out."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -326,12 +326,13 @@ def accepts(function: Callable[..., Any], name: str) -> bool:
 def _function_of(
     provider: ProviderType, names: tuple[str, ...], accessors: tuple[str, ...]
 ) -> tuple[str, Callable[..., Any]]:
-    """The function to call, after the name of the method that it is or stands for.
+    """Return the function to call, preceded by the name of the method that it is or stands for.
 
-    That is what the provider's own accessor gives, where it has one that gives more than one of its methods. Otherwise,
-    of the methods nearest to the provider's own class, the first of ``names``: nearest, because a base class often
-    derives the other forms from the one that was written (in gpt4free's 7.4 line ``create_async`` of a synchronous
-    provider waits for the whole answer), and the one that was written streams best.
+    If the provider has its own accessor, and that returns a function other than the provider's methods, this function
+    is used. Otherwise it is the first of ``names`` in the class nearest to the provider's own that defines any of them.
+    The nearest class counts because a base class often derives the other methods from the one that was written, and
+    the written one streams best. (In gpt4free 7.4, ``create_async`` of a synchronous provider waits for the whole
+    answer.)
     """
     provider = innermost(provider)
     accessor, other = accessors
@@ -357,7 +358,7 @@ def _function_of(
 
 
 def _given_by(provider: ProviderType, accessor: str) -> tuple[str, Callable[..., Any]] | None:
-    """What a provider's accessor gives, likewise; None where it has none but `BaseProvider`'s."""
+    """Return what a provider's own accessor returns, in the form of `_function_of`; None if it has no such accessor."""
     if inspect.getattr_static(provider, accessor, None) is vars(BaseProvider)[accessor]:
         return None
     get = getattr(provider, accessor, None)

@@ -1,8 +1,9 @@
-"""Deadlines while a provider is asked, at next to no cost for each chunk.
+"""Enforce the deadlines of a running attempt, at almost no cost per chunk.
 
-With an event loop one timer watches an attempt: whoever reads the chunks sets `Watch.fresh` for each content, and only
-when the timer goes off is it looked at and the timer set anew. (A timeout made or moved for each chunk costs
-thousands of nanoseconds, an attribute ten.) For code without an event loop there is one in a thread, see `watched`.
+In an event loop, one timer watches an attempt. The reader of the chunks sets `Watch.fresh` for each sign of life; the
+timer looks at it only when it goes off, and is then set again. (Creating or moving a timeout for each chunk costs
+thousands of nanoseconds, setting an attribute ten.) For code without an event loop, see `watched`: it runs in an event
+loop in a thread.
 """
 
 from __future__ import annotations
@@ -23,29 +24,29 @@ from nbretry.types import Reasoning, Status
 __all__ = ["Watch", "is_sign_of_life", "watched"]
 
 _PARTS = 10
-"""An idle provider is noticed at most this part of the limit late."""
+"""How often the idle limit is checked while it runs: an idle provider is noticed at most a tenth of the limit late."""
 
 _LONG = 86400.0
-"""Seconds after which it is looked again where no limit is near."""
+"""Seconds until the next check while no limit applies."""
 
 _AGAIN = 0.05
-"""Seconds after which a provider that has swallowed its cancellation is cancelled again."""
+"""Seconds until a provider that has swallowed its cancellation is cancelled again."""
 
 
 def is_sign_of_life(chunk: Any) -> bool:
-    """Whether a chunk shows that an answer is on its way: content, reasoning, or word of what is being done."""
+    """Return whether a chunk shows that an answer is on its way: content, reasoning or a status."""
     return isinstance(chunk, Reasoning | Status) or is_content(chunk)
 
 
 class Watch:
-    """The deadlines of one attempt in an event loop. It cancels the task that waits for the provider.
+    """The deadlines of one attempt in an event loop, enforced by cancelling the task that waits for the provider.
 
     Args:
         deadlines: the limits.
 
     Attributes:
-        fresh: set by the reader for each sign of life.
-        name: of the limit that has passed; None while none has.
+        fresh: whether there was a sign of life since the last check; the reader sets it.
+        name: the name of the limit that has passed; None while none has.
     """
 
     __slots__ = (
@@ -71,12 +72,14 @@ class Watch:
         self._cancels: list[asyncio.Task[Any]] = []
 
     def start(self, generator: Any = None, is_waiting: Callable[[], bool] = lambda: True) -> None:
-        """Begin to watch.
+        """Start watching.
 
         Args:
-            generator: the asynchronous generator that reads the chunks, where it is one: while it is held up by whoever
-                reads from it, no time passes for the provider. Otherwise the running task is the reader.
-            is_waiting: of a task, whether it waits for the provider and for nothing else.
+            generator: the asynchronous generator that reads the chunks, if it is a generator that does. While its
+                consumer holds it up, the idle time does not run and nothing is cancelled. By default the running task
+                is the reader.
+            is_waiting: returns whether that task is waiting for the provider and for nothing else; not used with a
+                generator.
         """
         if not self._deadlines:
             return
@@ -92,7 +95,7 @@ class Watch:
         self._arm(self._due()[0])
 
     def stop(self) -> None:
-        """The attempt is over. A task that was cancelled is not any more."""
+        """Stop watching, because the attempt is over, and undo the cancellations of its tasks."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -101,11 +104,11 @@ class Watch:
         self._cancels.clear()
 
     def failure(self) -> APITimeoutError | None:
-        """What the attempt has failed with, where a limit has passed."""
+        """Return the error of the attempt if a limit has passed, otherwise None."""
         return None if self.name is None else APITimeoutError(self._deadlines.message(self.name))
 
     def _due(self) -> tuple[float, str]:
-        """When the next limit passes, by the loop's time, and which."""
+        """Return when the next limit passes, in the loop's time, and its name (empty if no limit applies)."""
         limits = self._deadlines
         dues = []
         if limits.total is not None:
@@ -152,7 +155,10 @@ class Watch:
             task.cancel()
 
     def _waiting_task(self) -> asyncio.Task[Any] | None:
-        """The task that reads the chunks now. It may change with every chunk: `asyncio.wait_for` makes one for each."""
+        """Return the task that reads the chunks now; None if there is none.
+
+        It may change with every chunk: before Python 3.12, `asyncio.wait_for` creates a task for each.
+        """
         generator = self._generator() if self._generator is not None else None
         if generator is None:
             return self._task
@@ -163,7 +169,7 @@ class Watch:
 
 
 def _awaits(task: asyncio.Task[Any], generator: Any) -> bool:
-    """Whether what a task awaits leads, step by step, to this asynchronous generator."""
+    """Return whether the chain of what a task awaits leads to this asynchronous generator."""
     awaited: Any = task.get_coro()
     while awaited is not None:
         if awaited is generator:
@@ -174,7 +180,7 @@ def _awaits(task: asyncio.Task[Any], generator: Any) -> bool:
             awaited = awaited.ag_await
         elif inspect.isgenerator(awaited):
             awaited = awaited.gi_yieldfrom
-        else:  # the step of an asynchronous generator, and other wrappers, which say nowhere else what they wrap
+        else:  # the step of an asynchronous generator or another wrapper: only its referents show what it wraps
             inner = (one for one in gc.get_referents(awaited) if _is_step(one))
             awaited = next(inner, None)
     return False
@@ -185,14 +191,14 @@ def _is_step(value: Any) -> bool:
 
 
 def watched(ask: Callable[[], AsyncIterator[Any]], watch: Watch) -> AsyncGenerator[Any, None]:
-    """The chunks of a provider, watched in here: for a loop that is only there to read them.
+    """Return a provider's chunks as a generator that enforces the deadlines, for an event loop that only reads them.
 
     Args:
-        ask: asks the provider.
-        watch: its deadlines.
+        ask: asks the provider, and returns its chunks.
+        watch: the watch of its deadlines.
 
     Raises:
-        APITimeoutError: a limit has passed; the provider's stream is closed.
+        APITimeoutError: a limit has passed; the provider's stream is closed. The generator raises it.
     """
     reference: list[weakref.ref[Any]] = []
 

@@ -1,4 +1,4 @@
-"""How long to wait for a provider: limits that mean content, which keep-alives and empty chunks do not move."""
+"""Time limits for a provider. They wait for content: keep-alives and empty chunks do not extend them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Limits of one attempt, in seconds; None where there is none.
+    """Time limits of one attempt, in seconds; None for no limit.
 
-    Content is text of the answer. A model's reasoning, and what a provider says that it is doing, count as signs of
-    life for ``first_content`` and ``idle`` as well, as a model may think for minutes before its first word. Comments
-    that keep a connection alive, empty chunks and metadata do not.
+    Content is text of the answer. For ``first_content`` and ``idle``, a model's reasoning and a provider's status
+    messages count as well, because a model may think for minutes before its first word. Comments that keep a
+    connection alive, empty chunks and metadata do not count.
 
     Attributes:
-        connect: for the connection, where the provider knows when it has one: those over HTTP do.
-        first_content: from asking to the first content.
-        idle: from one content to the next.
-        total: for the whole attempt.
+        connect: time to connect, for providers that know when they are connected: those over HTTP do.
+        first_content: time from the request to the first content.
+        idle: time from one content to the next.
+        total: time for the whole attempt.
 
     Raises:
         ConfigError: a limit is not a number of seconds above 0.
@@ -59,11 +59,11 @@ class Deadlines:
                 )
 
     def __bool__(self) -> bool:
-        """Whether there is any limit."""
+        """Return whether there is any limit."""
         return any(getattr(self, field.name) is not None for field in fields(self))
 
     def or_else(self, defaults: Deadlines | None) -> Deadlines:
-        """These limits, and where there is none, that of the defaults.
+        """Return these limits, with those that are None taken from the defaults.
 
         >>> Deadlines(first_content=300).or_else(Deadlines(connect=10, first_content=20))
         Deadlines(connect=10, first_content=300, idle=None, total=None)
@@ -75,5 +75,8 @@ class Deadlines:
         return Deadlines(**{name: getattr(defaults, name) if own[name] is None else own[name] for name in names})
 
     def message(self, name: str) -> str:
-        """What is said when a limit has passed; that of the connection is told by the provider that had none."""
+        """Return the error message for a limit that has passed.
+
+        There is none for ``connect``: the provider that could not connect raises its own error.
+        """
         return _MESSAGES[name].format(f"{getattr(self, name):g} s")

@@ -1,7 +1,7 @@
-"""How each provider has done lately, and whether it rests: a circuit breaker over many runs.
+"""How each provider has done recently, and whether it is cooling down: a circuit breaker across many runs.
 
-A provider that keeps failing rests for a while that grows; then one question tries it, and all others follow if that
-went well. A refused key and a long ``Retry-After`` send it to rest at once.
+A provider that keeps failing cools down, for longer each time. Then one question tries it, and if that succeeds it is
+available to all others again. A refused key or a long ``Retry-After`` starts a cooldown at once.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _TIMES_NEEDED = 5
 
 @dataclass(frozen=True, slots=True)
 class Cooldown:
-    """When a provider rests, and for how long.
+    """When a provider cools down, and for how long.
 
     Attributes:
-        failures: how many failures in a row send a provider to rest. Those of the request itself (400), of a model that
-            is unknown there (404) and the like do not count.
-        rest_initial: seconds of the first rest; each that follows a failed trial is twice as long.
-        rest_max: seconds of the longest rest, a long ``Retry-After`` included.
-        retry_after_min: seconds; a ``Retry-After`` beyond it is a rest.
+        failures: number of failures in a row that start a cooldown. Failures that are not the provider's fault do not
+            count, such as a wrong request (400) or an unknown model (404).
+        rest_initial: length of the first cooldown in seconds; each one after a failed trial is twice as long.
+        rest_max: maximum length of a cooldown in seconds, also for a long ``Retry-After``.
+        retry_after_min: seconds; a longer ``Retry-After`` starts a cooldown.
 
     Raises:
         ConfigError: a number is not above 0.
@@ -61,12 +61,12 @@ class Cooldown:
                 raise ConfigError(f"the cooldown's {name} is {getattr(self, name)!r}, and should be above 0")
 
     def rest_after(self, exception: BaseException, failures: int, trips: int) -> float | None:
-        """Seconds to rest after a failure; None where there is no reason to.
+        """Return the length in seconds of the cooldown after a failure; None if the failure starts none.
 
         Args:
             exception: the failure.
-            failures: how many there have been in a row, this one included.
-            trips: how many rests there have been in a row.
+            failures: number of failures in a row, this one included.
+            trips: number of cooldowns in a row, if the failure ended a trial; otherwise 0.
         """
         if not _is_the_providers_own(exception):
             return None
@@ -85,12 +85,12 @@ class ProviderHealth:
 
     Attributes:
         provider: its name.
-        state: ``ready``, ``resting``, or ``on trial`` while one question tries it after a rest.
-        resting_for: seconds that it still rests.
-        failures: failures in a row, of those that count towards a rest.
+        state: ``ready``, ``resting`` while it is cooling down, or ``on trial`` while one question tries it afterwards.
+        resting_for: seconds left of its cooldown.
+        failures: number of failures in a row that count towards a cooldown.
         last_error: ``Type: message`` of the last failure, secrets masked; None after an answer.
         first_content: seconds to the first content, the last time that there was any.
-        unreachable: whether the last failure was that no connection could be had.
+        unreachable: whether the last failure was that the provider could not be connected to.
 
     Example:
         >>> ProviderHealth("groq", "resting", resting_for=12.0, failures=3).state
@@ -120,7 +120,7 @@ class _Record:
     )
 
     def __init__(self, provider: Any, credentials: Any) -> None:
-        self.provider = provider  # held, so that its id is not given to another object
+        self.provider = provider  # see `Health._hold`: the id must not come to mean another object
         self.credentials = credentials
         self.failures = 0
         self.trips = 0
@@ -135,8 +135,8 @@ class Health:
     """The record of all providers, shared by the runs of one `RetryProvider` or of one session. Any thread may use it.
 
     Args:
-        cooldown: when providers rest; None for a record by which nobody ever rests.
-        clock: what rests are measured by.
+        cooldown: when providers cool down; None for never.
+        clock: the clock that measures cooldowns.
     """
 
     def __init__(self, cooldown: Cooldown | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -147,10 +147,10 @@ class Health:
         self._lock = threading.Lock()
 
     def of(self, provider: Any, name: str) -> ProviderHealth:
-        """How a provider is doing.
+        """Return how a provider is doing.
 
         Args:
-            provider: the provider itself, by which it is known.
+            provider: the provider itself, which identifies its record.
             name: the name to put into the result.
         """
         with self._lock:
@@ -164,10 +164,10 @@ class Health:
             )
 
     def reset(self, providers: Sequence[Any] | None = None) -> None:
-        """Forget every failure and end every rest.
+        """Forget every failure and end every cooldown.
 
         Args:
-            providers: whose; all by default.
+            providers: the providers to reset; all by default.
         """
         with self._lock:
             if providers is None:
@@ -176,14 +176,14 @@ class Health:
                 self._records.pop(id(innermost(provider)), None)
 
     def may_ask(self, provider: Any, asker: object = None, *, anyway: bool = False) -> tuple[bool, float]:
-        """Whether a run may ask a provider now, and if not, how many seconds it still rests.
+        """Return whether a run may ask a provider now, and how many seconds of its cooldown are left if not.
 
-        The first run after a rest may, and is its trial: until that has ended, others may not.
+        The first run after a cooldown may ask, and is the trial of the provider: until it ends, no other run may.
 
         Args:
-            provider: whom to ask.
-            asker: who asks, by which a trial knows its own end.
-            anyway: ask it although it rests.
+            provider: the provider to ask.
+            asker: the object that asks. A trial ends with the outcome that the same object reports.
+            anyway: ask even if it is cooling down.
         """
         if self.cooldown is None:
             return True, 0.0
@@ -198,7 +198,7 @@ class Health:
             return False, resting
 
     def succeeded(self, provider: Any) -> None:
-        """A provider has answered: it is as good as new."""
+        """Record that a provider has answered, and forget its failures and cooldowns."""
         with self._lock:
             record = self._record(provider)
             record.failures = record.trips = 0
@@ -206,7 +206,7 @@ class Health:
             record.unreachable = False
 
     def failed(self, provider: Any, exception: BaseException, asker: object = None) -> None:
-        """A provider has failed; it may rest now."""
+        """Record that a provider has failed, and start a cooldown if there is a reason to."""
         with self._lock:
             record = self._record(provider)
             on_trial = record.trial is not None and record.trial is (asker or self)
@@ -227,24 +227,24 @@ class Health:
             if on_trial or record.until is None:
                 record.trips += 1
                 record.until = until
-            else:  # one of several questions that were under way when the rest began
+            else:  # one of several questions in progress when the cooldown began
                 record.until = max(record.until, until)
 
     def abandoned(self, provider: Any, asker: object = None) -> None:
-        """A run has stopped asking a provider, through no fault of its own."""
+        """Record that a run stopped asking a provider, but not because of the provider."""
         with self._lock:
             record = self._records.get(id(innermost(provider)))
             if record is not None and record.trial is (asker or self):
                 record.trial = None
 
     def content_came(self, provider: Any, seconds: float) -> None:
-        """Take note of how long the first content took."""
+        """Record how many seconds the first content took."""
         with self._lock:
             self._record(provider).first_content = seconds
             self._times.append(seconds)
 
     def first_content_quantile(self, quantile: float) -> float | None:
-        """Seconds within which this share of first contents came; None while fewer than five are known.
+        """Return the seconds within which this share of first contents came; None while fewer than five are known.
 
         Args:
             quantile: 0 to 1.
@@ -264,11 +264,14 @@ class Health:
         return record
 
     def _hold(self, provider: Any) -> Any:
-        """What keeps a record true to its provider: it goes with the provider, which it does not keep alive."""
+        """Return what ties a record to its provider: a weak reference, which removes the record with the provider.
+
+        If the provider does not support weak references, it is the provider itself.
+        """
         records, key = self._records, id(provider)
         try:
             return weakref.ref(provider, lambda _: records.pop(key, None))
-        except TypeError:  # a class with `__slots__`
+        except TypeError:  # an instance of a class with `__slots__`
             return provider
 
     def _resting_for(self, record: _Record) -> float:
@@ -278,11 +281,11 @@ class Health:
 def _is_the_providers_own(exception: BaseException) -> bool:
     kind = classify(exception)
     if kind is FailureKind.KEY_REFUSED:
-        # Without a status nothing was sent: a key that is not set can be set at any moment.
+        # Without a status nothing was sent: the key is not set, and may be set at any moment.
         return status_of(exception) is not None
     return kind in (FailureKind.PASSING, FailureKind.RATE_LIMITED)
 
 
 def _credentials(provider: Any) -> Any:
-    """By what a provider says that it is asked with another key or at another place than before: then all is new."""
+    """Return what identifies a provider's key and endpoint; its record starts anew when either changes."""
     return getattr(innermost(provider), "credentials", None)

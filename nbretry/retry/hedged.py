@@ -1,7 +1,7 @@
-"""Several providers side by side: where one says nothing for a while, the next is asked too; who speaks first wins.
+"""Hedging: if a provider sends no content for a while, the next one starts in parallel; the first to send any wins.
 
-`race` is the loop of `retry_provider` for a run that hedges. Each provider is read in a task of its own, from its first
-chunk to its last, as a generator that is begun in one task cannot always go on in another.
+`race` is the driver of a run that hedges. Each provider is read in its own task, from its first chunk to its last,
+because a generator that was started in one task cannot always continue in another.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["race"]
 
 
 class _Racer:
-    """One provider, read in a task of its own.
+    """One provider, read in its own task.
 
     Args:
-        attempt: who is asked.
-        arrived: is set whenever there is something new.
+        attempt: the attempt with the provider.
+        arrived: set whenever there is a chunk or the end.
     """
 
     def __init__(self, attempt: RunningAttempt, arrived: asyncio.Event) -> None:
@@ -48,7 +48,7 @@ class _Racer:
             watch.start(is_waiting=self._room.is_set)
             try:
                 async for chunk in chunks:
-                    if self._given_up:  # and the provider goes on all the same
+                    if self._given_up:  # and the provider has ignored its cancellation
                         break
                     watch.fresh = watch.fresh or is_sign_of_life(chunk)
                     self.chunks.append(chunk)
@@ -69,26 +69,26 @@ class _Racer:
             self._arrived.set()
 
     def give_up(self) -> None:
-        """Stop reading; the task ends when the provider is closed."""
+        """Stop reading. The task ends when the provider is closed."""
         self._given_up = True
         self.task.cancel()
 
     def take(self) -> Any:
-        """The next chunk, of which there is one."""
+        """Remove and return the next chunk; there must be one."""
         chunk = self.chunks.popleft()
         if not self.chunks:
             self._room.set()
         return chunk
 
     def check_content(self) -> None:
-        """Raise what the provider has failed with, also where it has ended without content."""
+        """Raise the failure of the provider, or `EmptyResponseError` if it has ended without content."""
         if self.failure is not None:
             raise self.failure
         self.attempt.check_content()
 
 
 class _Race:
-    """Who is being asked now, and when the next is to be asked beside them."""
+    """The providers that are being asked now, and when to start the next one in parallel."""
 
     def __init__(self, run: Run, asked: Callable[[ProviderType], None]) -> None:
         self.racers: list[_Racer] = []
@@ -99,7 +99,7 @@ class _Race:
         self._hedge_at = math.inf
 
     def start(self) -> bool:
-        """Ask the next provider; False where there is nobody left."""
+        """Ask the next provider; return False if none is left."""
         attempt = self._run.next_attempt()
         if attempt is None:
             self._hedge_at = math.inf
@@ -110,11 +110,14 @@ class _Race:
         return True
 
     def start_another(self) -> bool:
-        """Ask the next provider beside those who have said nothing for long enough; False where it is not time to."""
+        """Start the next provider in parallel if the others have sent no content for long enough.
+
+        Return False if it is too early, or if no provider is left.
+        """
         return self._seconds_to_another() <= 0.0 and self.start()
 
     def choose(self, winner: _Racer) -> None:
-        """Give up all others: this one has spoken."""
+        """Give up all other providers, because this one has sent content."""
         self._hedge_at = math.inf
         for racer in self.racers:
             if racer is not winner:
@@ -124,7 +127,7 @@ class _Race:
         self.racers = [winner]
 
     async def wait(self) -> None:
-        """Wait until there is something new, or until the next provider is to be asked."""
+        """Wait for a chunk or an end, or until it is time to ask the next provider."""
         if any(racer.chunks or racer.ended for racer in self.racers):
             return
         self._arrived.clear()
@@ -139,7 +142,7 @@ class _Race:
             return
 
     async def close(self) -> None:
-        """Cancel whoever is still being asked, and wait a moment until all are closed."""
+        """Cancel all providers that are still being asked, and wait a moment until they are closed."""
         tasks = [racer.task for racer in (*self.racers, *self._losers)]
         for racer in self.racers:
             racer.give_up()
@@ -147,11 +150,11 @@ class _Race:
             await asyncio.wait(tasks, timeout=async_bridge.CLOSING_PATIENCE)
 
     def _seconds_to_another(self) -> float:
-        """Seconds until another provider is to be asked beside these; infinity where none is."""
+        """Return the seconds until the next provider is to start in parallel; infinity if none is."""
         return max(self._hedge_at - asyncio.get_running_loop().time(), self._run.seconds_to_another())
 
     def _patience(self) -> float:
-        """Seconds without content after which another provider is asked."""
+        """Return the seconds without content after which to ask another provider."""
         after = self._run.settings.hedge_after
         if isinstance(after, str):
             quantile = self._run.settings.health.first_content_quantile(float(after[1:]) / 100)
@@ -162,12 +165,12 @@ class _Race:
 async def race(
     begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool
 ) -> AsyncGenerator[Any, None]:
-    """The loop of a run that hedges; yields and raises what `nbretry.retry.sequential.follow` does.
+    """Drive a run that hedges; yields and raises the same as `nbretry.retry.sequential.follow`.
 
     Args:
-        begin: makes the run.
-        asked: is told of every provider that is asked.
-        facts: whether events are wanted, too.
+        begin: creates the run.
+        asked: called with every provider that is asked.
+        facts: whether to yield events, too.
     """
     run = begin()
     cancelled = async_bridge.cancellation()
@@ -233,5 +236,5 @@ async def race(
     finally:
         try:
             await field.close()
-        finally:  # also where whoever waits for it is cancelled once more
+        finally:  # even if the waiting task is cancelled once more
             run.close()

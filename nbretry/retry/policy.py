@@ -1,6 +1,6 @@
 """What to do after a failure: a pure decision, without a clock, a sleep or a network.
 
-It is the retry table of the README, row by row; `nbretry.retry.classify` says which row a failure is in.
+It implements the retry table of the README row by row; `nbretry.retry.classify` finds the row of a failure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nbretry.retry.classify import FailureKind, classify, retry_after_of
 __all__ = ["Decision", "OnBreak", "RetryPolicy", "check_hedge_after"]
 
 OnBreak: TypeAlias = Literal["raise", "restart", "continue"]
-"""What follows a stream that dies after content; see `RetryPolicy`."""
+"""What happens when a stream breaks off after content; see `RetryPolicy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Decision:
         next_step: ``retry`` (the same provider), ``fallback`` (the next one) or ``stop``.
         wait_for: seconds to wait first.
         again_after: with ``fallback``: seconds after which this provider may be asked again in the next round; None
-            where it may not.
+            if it may not.
     """
 
     next_step: NextStep
@@ -39,20 +39,20 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how soon to ask again.
+    """When nbretry retries a provider, and how often.
 
-    ``max_attempts=3`` retries each provider before the next one is asked. ``rounds=2`` asks the next one at once, and
-    comes back to those whose failure was passing when everybody has been asked. Both can be had together.
+    ``max_attempts=3`` retries each provider before nbretry asks the next one. ``rounds=2`` asks the next one at once,
+    and when all have been asked comes back to those with a temporary failure. You can combine both.
 
     Attributes:
-        max_attempts: how often one provider is asked before the next one is, at least once.
-        backoff_initial: seconds; the longest wait before the first retry.
-        backoff_max: seconds; the longest wait before any retry that the provider did not set.
-        retry_after_max: seconds; a ``Retry-After`` beyond it is not waited for, the next provider is asked at once.
-        rounds: how often the list of providers is gone through, at least once.
-        on_break: what follows a stream that dies after content. ``raise`` ends the run; ``restart`` gives up the text
-            and lets the next provider answer from the start; ``continue`` hands the text to the next provider, which
-            goes on from it.
+        max_attempts: how often to ask one provider before the next one; at least once.
+        backoff_initial: maximum wait before the first retry, in seconds.
+        backoff_max: maximum wait before any retry in seconds, unless the provider sets the wait.
+        retry_after_max: seconds; with a longer ``Retry-After``, nbretry asks the next provider at once.
+        rounds: how often to go through the list of providers; at least once.
+        on_break: what happens when a stream breaks off after content. ``raise`` ends the run. ``restart`` discards the
+            text, and the next attempt answers from the start. ``continue`` passes the text to the next attempt, which
+            continues it.
 
     Example:
         >>> from nbretry.testing import simulate
@@ -82,14 +82,14 @@ class RetryPolicy:
         random: Callable[[], float],
         this_round: int = 1,
     ) -> Decision:
-        """What follows this failure.
+        """Decide what follows a failure.
 
         Args:
-            exception: what the attempt failed with.
-            attempts_of_provider: how often this provider was asked in this round, the failed attempt included.
-            content_started: whether the attempt had begun to answer.
-            random: gives a float from 0 to 1, for the jitter.
-            this_round: the how-manieth time the list is gone through, from 1.
+            exception: the exception that the attempt failed with.
+            attempts_of_provider: how often this provider was asked in this round, including the failed attempt.
+            content_started: whether the attempt had sent content.
+            random: returns a float from 0 to 1, for the jitter.
+            this_round: the number of this round through the list, from 1.
 
         Example:
             >>> from nbretry._errors import RateLimitError
@@ -116,7 +116,7 @@ class RetryPolicy:
         return Decision("fallback", again_after=wait if this_round < self.rounds else None)
 
     def backoff(self, retry: int) -> float:
-        """The longest wait in seconds before this retry, counted from 1: doubled each time, up to ``backoff_max``.
+        """Return the maximum wait in seconds before this retry (from 1); it doubles each time, up to ``backoff_max``.
 
         >>> [RetryPolicy().backoff(retry) for retry in range(1, 7)]
         [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
@@ -128,10 +128,10 @@ _QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
 
 def check_hedge_after(value: float | str | None) -> None:
-    """See that a setting is None, seconds from 0, or a quantile as ``p90``.
+    """Check that a setting is None, a number of seconds from 0, or a quantile such as ``p90``.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: it is none of these.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
     if not (value is None or number or (isinstance(value, str) and _QUANTILE.fullmatch(value))):

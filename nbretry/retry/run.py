@@ -1,6 +1,6 @@
-"""The course of one run, without any waiting: which provider is next, what its chunks say, what follows its failure.
+"""The state of one run, without any waiting: which provider is next, and what follows the outcome of an attempt.
 
-`Run` is driven by the two loops of `retry_provider`, one with an event loop and one without; neither decides anything.
+The drivers in `nbretry.retry.sequential` and `nbretry.retry.hedged` drive a `Run`; they make no decisions themselves.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from nbretry.types import Message, ProviderType, Usage
 __all__ = ["Request", "Run", "Settings"]
 
 _USUAL_ANSWER = 500
-"""Tokens that an answer is reckoned with before it is asked for, where no ``max_tokens`` says how long it can be."""
+"""Assumed length of an answer in tokens, to estimate its cost before the request if ``max_tokens`` is not set."""
 
 _Fact = TypeVar("_Fact", bound=Event)
 
@@ -53,16 +53,17 @@ logger.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a run goes by.
+    """The settings of a run.
 
     Attributes:
         policy: what follows a failure.
-        clock: time and chance.
-        deadlines: for providers that have none of their own.
-        health: the record over many runs, and who rests.
-        hedge_after: seconds without content, or a quantile as ``"p90"``, after which the next provider is asked beside.
-        budget: what may be spent.
-        prices: what tokens cost.
+        clock: source of time and random numbers.
+        deadlines: the limits that a provider does not set itself.
+        health: the record over many runs, with the cooldowns.
+        hedge_after: seconds without content, or a quantile such as ``"p90"``, after which to start the next provider in
+            parallel; None for never.
+        budget: how much may be spent; None for no limit.
+        prices: what tokens cost; None to calculate no costs.
     """
 
     policy: RetryPolicy
@@ -75,16 +76,17 @@ class Settings:
 
 
 class Run:
-    """One question on its way from provider to provider.
+    """One question and all its attempts, from provider to provider.
 
-    Whoever drives it asks for the `next_attempt`, tells what became of it by `succeeded`, `failed` or `cancelled`, and
-    calls `close` at the end. What has happened since it was last asked is in `news`.
+    A driver calls `next_attempt`, reports the outcome with `succeeded`, `failed` or `cancelled`, and calls `close` at
+    the end. `news` returns the events since its last call.
 
     Args:
         request: what was asked.
-        providers: whom to ask, in this order.
-        settings: what the run goes by.
-        takes_back: whether text that was given up can be taken back by whoever reads it.
+        providers: the providers to ask, in this order.
+        settings: the settings of the run.
+        takes_back: whether the reader can discard the text of a failed attempt. If not, ``on_break="restart"`` is
+            treated as ``"raise"``.
     """
 
     def __init__(
@@ -116,32 +118,32 @@ class Run:
         self.note(RunStarted(settings.clock.time(), names, request.model or "", request.sha256(), sent))
 
     def now(self) -> float:
-        """Seconds since the run started."""
+        """Return the seconds since the run started."""
         return self.settings.clock.monotonic() - self._begun
 
     def note(self, event: _Fact) -> _Fact:
-        """Keep a fact for the record of the run, and for `news`."""
+        """Add an event to the record of the run and to `news`; return it."""
         self._news.append(event)
         return self.record(event)
 
     def record(self, event: _Fact) -> _Fact:
-        """Keep a fact for the record of the run alone."""
+        """Add an event to the record of the run, but not to `news`; return it."""
         self._facts.append(event)
         if self._observe is not None and getattr(event, "attempt", None) not in self._unobserved:
             self._observe(event)
         return event
 
     def news(self) -> list[Event]:
-        """The facts since this was last called."""
+        """Return the events since the last call."""
         news, self._news = self._news, []
         return news
 
     def next_attempt(self) -> RunningAttempt | None:
-        """Ask the next provider; None where there is nobody left."""
+        """Start an attempt with the next provider; return None if no provider is left."""
         while (candidate := self._next_candidate()) is not None:
             try:
                 attempt = self._begin(candidate)
-            except BaseException:  # a trial that is never begun would keep all others away from the provider
+            except BaseException:  # a trial that never starts would keep all other runs from the provider
                 self.settings.health.abandoned(candidate.provider, candidate)
                 raise
             if attempt is not None:
@@ -149,17 +151,17 @@ class Run:
         return None
 
     def seconds_to_another(self) -> float:
-        """Seconds until a hedged run may ask one more beside the others; infinity where this round has nobody left."""
+        """Return the seconds until a hedged run may start one more provider; infinity if none is left in this round."""
         return max(0.0, self._queue[0].ready_at - self.now()) if self._queue else math.inf
 
     def first_content(self, attempt: RunningAttempt) -> FirstContent:
-        """Take note that the first content of an attempt has come."""
+        """Record that the first content of an attempt has come."""
         now = self.now()
         self.settings.health.content_came(attempt.provider, now - attempt.started_at)
         return self.note(FirstContent(attempt.number, now))
 
     def failed(self, attempt: RunningAttempt, exception: BaseException) -> AttemptFailed:
-        """Take note of a failure and decide what follows."""
+        """Record a failure and decide what follows."""
         self._end(attempt, exception)
         mask_exception(exception)
         logger.warning("attempt %d: %s failed: %s", attempt.number, attempt.name, describe(exception))
@@ -198,13 +200,13 @@ class Run:
         return self.note(AttemptFailed(attempt.number, exception, step, wait, now))
 
     def cancelled(self, attempt: RunningAttempt, reason: str) -> None:
-        """Take note that a provider was given up because another one was quicker."""
+        """Record that an attempt was given up because another provider was quicker."""
         self._end(attempt)
         self.settings.health.abandoned(attempt.provider, attempt.candidate)
         self.note(AttemptCancelled(attempt.number, reason, self.now()))
 
     def succeeded(self, attempt: RunningAttempt) -> None:
-        """Take note that the answer is whole."""
+        """Record that the answer is complete."""
         self._end(attempt)
         self.settings.health.succeeded(attempt.provider)
         now = self.now()
@@ -212,7 +214,7 @@ class Run:
         self.note(RunCompleted(now))
 
     def ended(self) -> RunFailed:
-        """The fact that nobody answered, with the error that says so."""
+        """Record that no provider answered; return the event, which has the error."""
         answer = fold(self._facts)
         error = answer.failure()
         ended = self.note(RunFailed(error, self.now()))
@@ -221,7 +223,7 @@ class Run:
         return ended
 
     def close(self) -> None:
-        """The run is over, however it ended: attempts that are still open were stopped from outside."""
+        """Close the run, however it ended. Attempts that are still open were stopped from outside."""
         for attempt in list(self._open):
             self._end(attempt)
             self.settings.health.abandoned(attempt.provider, attempt.candidate)
@@ -229,7 +231,7 @@ class Run:
             self._observe.end(None)
 
     def _peek(self) -> Candidate | None:
-        """Who is next, the next round begun where this one is over."""
+        """Return the next candidate, or None. Starts the next round if this one is over."""
         if not self._queue and self._later and not self._open:
             self._round += 1
             for candidate in self._later:
@@ -237,13 +239,13 @@ class Run:
             self._queue.extend(sorted(self._later, key=lambda candidate: candidate.ready_at))
             self._later.clear()
         if not self._queue and self._resting and self._last_resort is None and not self._open:
-            # All others have failed: one that rests is asked rather than nobody.
+            # All others have failed: ask a provider that is cooling down rather than none.
             self._last_resort = self._first_to_wake(self._resting)
             self._queue.append(self._last_resort)
         return self._queue[0] if self._queue else None
 
     def _next_candidate(self) -> Candidate | None:
-        """Who is to be asked, of those who do not rest; where all rest, who wakes first."""
+        """Return the next candidate that is not cooling down; if all are, the one that is available first."""
         health = self.settings.health
         while self._peek() is not None:
             if not self._somebody_was_asked and all(self._rests(candidate) for candidate in self._queue):
@@ -274,13 +276,13 @@ class Run:
     def _skip(self, candidate: Candidate, exception: NotAskedError) -> None:
         self._number += 1
         name, model = provider_name(candidate.provider), ""
-        with suppress(Exception):  # of the provider's own code; it is not asked
+        with suppress(Exception):  # an error in the provider's own code does not matter here
             model = resolve_model(candidate.provider, self.request.model)
         logger.info("attempt %d: %s %s", self._number, name, exception)
         self.note(AttemptSkipped(self._number, name, model, exception, self.now()))
 
     def _begin(self, candidate: Candidate) -> RunningAttempt | None:
-        """Ask a provider, unless that would cost too much."""
+        """Start an attempt with a provider; return None if it would cost too much."""
         attempt = RunningAttempt(self, candidate, self._number + 1, self.settings.deadlines)
         self._count(attempt)
         too_dear = self._too_dear(attempt)
@@ -292,7 +294,7 @@ class Run:
         candidate.tries += 1
         self._somebody_was_asked = True
         self._open.append(attempt)
-        if getattr(attempt.provider, "observes_itself", False):  # its own attempts would be counted twice
+        if getattr(attempt.provider, "observes_itself", False):  # otherwise its own attempts would be counted twice
             self._unobserved.add(attempt.number)
         model = mask(attempt.model) or "its default model"
         logger.debug("attempt %d: asking %s for %s", attempt.number, attempt.name, model)
@@ -313,7 +315,7 @@ class Run:
                 attempt.name,
                 attempt.model,
                 prompt_tokens=attempt.prompt_tokens,
-                own_only=not getattr(attempt.provider, "needs_auth", False),  # who needs no key sends no bill
+                own_only=not getattr(attempt.provider, "needs_auth", False),  # a provider without a key sends no bill
             )
 
     def _too_dear(self, attempt: RunningAttempt) -> CostLimitError | None:
@@ -342,7 +344,7 @@ class Run:
         budget.give_back(attempt.set_aside)
         answered = attempt.content_started or attempt.usage is not None
         if not (exception is None or answered or isinstance(exception, APITimeoutError)):
-            return  # refused or not reached, as `Attempt.is_paid` has it
+            return  # refused or not reached, so it cost nothing: the same rule as `Attempt.is_paid`
         usage = attempt.usage or Usage()
         prompt = attempt.prompt_tokens if usage.prompt_tokens is None else usage.prompt_tokens
         text = attempt.said() + attempt.thought()
@@ -351,10 +353,10 @@ class Run:
 
 
 def _as_sent(messages: Any) -> tuple[Message, ...]:
-    """The conversation as it is now, whatever its owner does to the list later.
+    """Return a copy of the conversation as it is now, because the caller may change the list later.
 
     Args:
-        messages: what a user of the contract handed over; only what has the form of messages is kept.
+        messages: what the caller passed; anything that is not a dict is left out, and a `str` becomes one user message.
     """
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]

@@ -1,4 +1,4 @@
-"""One provider that is being asked in a run: what it is handed, and what its chunks mean."""
+"""A running attempt of a run: what its provider is sent, and what the chunks of the answer mean."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _Fact = TypeVar("_Fact", bound=Event)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked: a model, a conversation, and the options that go to every provider."""
+    """What was asked: a model, a conversation, and the options for every provider."""
 
     model: str
     messages: Messages
     options: dict[str, Any] = field(default_factory=dict)
 
     def sha256(self) -> str:
-        """Hash of model and messages, the same for the same question in any process."""
+        """Return a hash of model and messages, in hexadecimal; the same question has the same hash in any process."""
         text = json.dumps([self.model, self.messages], ensure_ascii=False, sort_keys=True, default=repr)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -52,7 +52,7 @@ class Candidate:
     Attributes:
         provider: the provider itself.
         tries: how often it was asked in this round.
-        ready_at: seconds since the run started before which it is not to be asked again.
+        ready_at: the earliest time to ask it again, in seconds since the run started.
     """
 
     provider: ProviderType
@@ -61,11 +61,11 @@ class Candidate:
 
 
 class RunContext(Protocol):
-    """What an attempt reads of its run and tells it; `nbretry.retry.run.Run` is one.
+    """What an attempt reads from its run and reports to it; `nbretry.retry.run.Run` is one.
 
     Attributes:
         request: what was asked.
-        text_so_far: what earlier attempts have sent and this one is to go on from.
+        text_so_far: the text of earlier attempts that this one is to continue; empty if there is none.
         keeps_text: whether the run needs the text of its attempts.
     """
 
@@ -74,25 +74,25 @@ class RunContext(Protocol):
     keeps_text: bool
 
     def now(self) -> float:
-        """Seconds since the run started."""
+        """Return the seconds since the run started."""
 
     def record(self, event: _Fact) -> _Fact:
-        """Keep an event for the record of the run."""
+        """Add an event to the record of the run; return it."""
 
     def first_content(self, attempt: RunningAttempt) -> FirstContent:
-        """Take note that the first content of an attempt has come."""
+        """Record that the first content of an attempt has come."""
 
 
 class RunningAttempt:
-    """One provider that is being asked.
+    """An attempt in progress: one provider that is being asked.
 
     Attributes:
-        provider, name, model: who is asked for what.
-        number: of the attempt, from 1.
+        provider, name, model: the provider, its name, and the model it is asked for.
+        number: the number of the attempt, from 1.
         content_started: whether any content has come.
-        deadlines: how long it may take.
-        watch: what looks after them in an event loop.
-        set_aside: US dollars of the run's budget that are kept for it.
+        deadlines: the time limits of the attempt.
+        watch: enforces the deadlines in an event loop.
+        set_aside: US dollars of the run's budget that are reserved for the attempt.
     """
 
     def __init__(self, run: RunContext, candidate: Candidate, number: int, deadlines: Deadlines | None = None) -> None:
@@ -104,7 +104,7 @@ class RunningAttempt:
         self._mistake: Exception | None = None
         try:
             self.model = resolve_model(provider, run.request.model)
-        except Exception as error:  # of the provider's own code: its failure, as if it had been asked
+        except Exception as error:  # an error in the provider's own code is its failure, as if it had been asked
             self._mistake = error
         self.number = number
         self.content_started = False
@@ -121,17 +121,17 @@ class RunningAttempt:
         self._thought: list[str] = []
 
     def messages(self) -> Messages:
-        """A copy for this provider, which may change it, with the text so far where it is to go on from that."""
+        """Return a copy of the messages that the provider may change, with the text so far if it is to continue it."""
         copy: Messages = copied(self._run.request.messages)
         text = self._run.text_so_far
         return messages_to_continue(self.provider, self.model, copy, text) if text else copy
 
     def chunks(self) -> Iterator[Any]:
-        """Ask the provider, for code without an event loop; deadlines are looked after in here.
+        """Ask the provider, for code without an event loop. The returned iterator enforces the deadlines itself.
 
-        Close what is returned with `async_bridge.close`.
+        Close it with `async_bridge.close`.
         """
-        if self.deadlines:  # which only what can be cancelled keeps: a loop of its own
+        if self.deadlines:  # need a call that can be cancelled, so it runs in its own event loop
             chunks = async_bridge.as_iterator(watched(self._aask, self.watch))
         else:
             self._raise_mistake()
@@ -139,9 +139,9 @@ class RunningAttempt:
         return self._listen(chunks) if self._run.keeps_text else chunks
 
     def achunks(self) -> AsyncIterator[Any]:
-        """Ask the provider, for code in an event loop, where `watch` looks after the deadlines.
+        """Ask the provider, for code in an event loop, where `watch` enforces the deadlines.
 
-        Close what is returned with `async_bridge.aclose`.
+        Close the returned iterator with `async_bridge.aclose`.
         """
         return self._alisten(self._aask()) if self._run.keeps_text else self._aask()
 
@@ -172,7 +172,10 @@ class RunningAttempt:
             await async_bridge.aclose(chunks)
 
     def _heard(self, chunk: Any, continuation: Continuation) -> Any:
-        """A chunk, of which text that repeats the text so far is left out; None stands for the end of the stream."""
+        """Keep what the run needs of a chunk, and return it without text that repeats the text so far.
+
+        None stands for the end of the stream.
+        """
         if isinstance(chunk, str) or chunk is None:
             self.watch.fresh = self.watch.fresh or bool(chunk)
             text = continuation.end() if chunk is None else continuation.feed(chunk)
@@ -188,15 +191,15 @@ class RunningAttempt:
         return chunk
 
     def said(self) -> str:
-        """The text of this attempt, where the run keeps it."""
+        """Return the text of this attempt; empty if the run does not keep it."""
         return "".join(self._said)
 
     def thought(self) -> str:
-        """The reasoning of this attempt, where the run keeps its text."""
+        """Return the reasoning of this attempt, if the run keeps its text."""
         return "".join(self._thought)
 
     def options(self) -> dict[str, Any]:
-        """A copy for this provider, its own key taken out of a dict of keys."""
+        """Return a copy of the options for this provider. Of a dict of keys in ``api_key``, only its own is kept."""
         options: dict[str, Any] = copied(self._run.request.options)
         if isinstance(options.get("api_key"), dict):
             parent = getattr(self.provider, "get_parent", None)
@@ -205,7 +208,7 @@ class RunningAttempt:
                 options["api_key"] = key
         if self.deadlines and getattr(self.provider, "accepts_deadlines", False):
             options["deadlines"] = self.deadlines
-        # Nobody's parameter but ours; and what goes on from a text has no form of its own.
+        # Only nbretry's own providers know this parameter, and a continuation has no format of its own.
         if self._run.text_so_far or not getattr(self.provider, "supports_response_format", False):
             options.pop("preferred_response_format", None)
         if isinstance(options.get("api_key"), str):
@@ -213,12 +216,12 @@ class RunningAttempt:
         return options
 
     def start_content(self) -> FirstContent:
-        """Take note that the first content has come."""
+        """Record that the first content has come."""
         self.content_started = True
         return self._run.first_content(self)
 
     def event_of(self, chunk: Any) -> Event | None:
-        """What a chunk means for the answer; None where it means nothing."""
+        """Return the event of a chunk, after recording what it says about the answer; None if it has no event."""
         event = chunk_events.event_of(chunk, self.number)
         match event:
             case FinishReason():
@@ -233,6 +236,6 @@ class RunningAttempt:
         return event
 
     def check_content(self) -> None:
-        """Raise `EmptyResponseError` if the stream has ended and nothing came."""
+        """Raise `EmptyResponseError` if no content has come. Call it when the stream has ended."""
         if not self.content_started:
             raise EmptyResponseError("the answer has no content", provider=self.name, model=self.model or None)

@@ -1,6 +1,6 @@
-"""The two loops of a run that asks one provider after the other: with an event loop and without one.
+"""The two drivers of a run that asks one provider after the other: with an event loop and without one.
 
-They are the same loop; neither decides anything, all decisions are those of `Run`. A third, for a run that hedges, is
+Both are the same loop and decide nothing: `Run` makes all decisions. A third driver, for a run that hedges, is
 `nbretry.retry.hedged.race`.
 """
 
@@ -21,18 +21,20 @@ __all__ = ["afollow", "follow"]
 
 
 def follow(begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool) -> Generator[Any, None, None]:
-    """The loop without an event loop.
+    """Drive a run without an event loop.
 
     Args:
-        begin: makes the run.
-        asked: is told of every provider that is asked.
-        facts: whether events are wanted, too.
+        begin: creates the run.
+        asked: called with every provider that is asked.
+        facts: whether to yield events, too.
 
     Yields:
-        Strings and foreign chunks; with ``facts``, events too, and what is no string in a pair with its attempt.
+        Strings, and chunks of other types except nbretry's `Metadata`. With ``facts``, events as well, and every chunk
+        that is not a string as a pair ``(attempt, chunk)``.
 
     Raises:
-        RetryProviderError: nobody answered.
+        RetryProviderError: no provider answered.
+        RetryNoProviderError: there was no provider to ask.
         Exception: without ``facts``, what a provider raised after it had begun to answer.
     """
     run = begin()
@@ -88,8 +90,9 @@ def follow(begin: Callable[[], Run], asked: Callable[[ProviderType], None], fact
 
 
 def afollow(begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool) -> AsyncGenerator[Any, None]:
-    """The loop with an event loop; otherwise as `follow`."""
-    reference: list[weakref.ref[Any]] = []  # to itself: the deadlines ask whether it waits for a provider or is held up
+    """Drive a run in an event loop; otherwise the same as `follow`."""
+    # The generator itself, for the watch: it checks whether the generator waits for a provider or is held up.
+    reference: list[weakref.ref[Any]] = []
     generator = _afollow(begin, asked, facts, lambda: reference[0]())
     reference.append(weakref.ref(generator))
     return generator
@@ -147,7 +150,7 @@ async def _afollow(
                 if watch.name is None:
                     raise
                 failure = exception
-            if cancelled():  # and the provider has made something else of it
+            if cancelled():  # even if the provider swallowed it or raised something else
                 raise asyncio.CancelledError
             failure = watch.failure() or failure
             if failure is None:

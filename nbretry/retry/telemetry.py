@@ -1,8 +1,9 @@
 """OpenTelemetry for runs: a client span and its metrics for each attempt, by the semantic conventions for GenAI.
 
-An `Observer` is told the events of one run. It never makes its spans current, as a generator's context is its caller's:
-each is a child of the span that was current when the observer was made. Texts of prompts and answers are not recorded.
-Nothing is imported in a process that has not loaded OpenTelemetry itself.
+An `Observer` receives the events of one run. It never makes its spans current, because a generator runs in the context
+of its caller: each span is a child of the one that was current when the observer was created. Texts of prompts and
+answers are not recorded. OpenTelemetry is only imported if the process has loaded it itself, if an environment variable
+names one of its providers, or if the caller passes one.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ logger = logging.getLogger("nbretry")
 _OPERATION = "chat"
 _CANCELLED = "cancelled"
 
-# Spelled as the conventions spell them; by the name in small letters and digits alone.
+# Names in the spelling of the conventions; the keys are reduced to lower-case letters and digits.
 _WELL_KNOWN_PROVIDERS: Mapping[str, str] = {
     "anthropic": "anthropic",
     "azure": "azure.ai.openai",
@@ -75,16 +76,16 @@ def new_observer(
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
 ) -> Observer | None:
-    """An observer for one run, to be made where the run begins, in its caller's context.
+    """Return an observer for one run. Call it where the run begins, in the context of the run's caller.
 
     Args:
-        stream: whether the answer is asked for as a stream; otherwise no time to a first chunk is told.
+        stream: whether the answer is streamed; if not, the time to the first chunk is not recorded.
         tracer_provider: where spans go; the process's own by default.
         meter_provider: where measurements go; the process's own by default.
 
     Returns:
-        None where nobody would hear it: ``opentelemetry-api`` is not installed, or no provider is given and the process
-        has configured none.
+        The observer. None if it would have no effect: ``opentelemetry-api`` is not installed or fails, or no provider
+        is given and the process has configured none.
     """
     try:
         if tracer_provider is None and meter_provider is None and not _is_configured():
@@ -96,16 +97,15 @@ def new_observer(
             tracer_provider or trace.get_tracer_provider(), None if _is_idle(meter_provider) else meter_provider
         )
         return Observer(instruments, context.get_current(), stream)
-    except Exception as error:  # observing must never be what breaks a run
+    except Exception as error:  # telemetry must never break a run
         logger.debug("OpenTelemetry cannot be used: %s", describe(error))
         return None
 
 
 class Observer:
-    """Turns the events of one run into spans and measurements; made by `new_observer`.
+    """The telemetry of one run: turns its events into spans and measurements. Created by `new_observer`.
 
-    It raises nothing: what goes wrong inside of OpenTelemetry is logged at debug level. Events that it does not know
-    are passed over.
+    It raises nothing: errors inside OpenTelemetry are logged at debug level. Unknown events are ignored.
     """
 
     def __init__(self, instruments: _Instruments, parent: Context, stream: bool) -> None:
@@ -116,10 +116,10 @@ class Observer:
         self._previous: SpanContext | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event.
+        """Record an event.
 
         Args:
-            event: of this run, in the order in which it happened. Attempts may overlap.
+            event: an event of this run; pass events in the order in which they happened. Attempts may overlap.
         """
         try:
             self._note(event)
@@ -127,11 +127,11 @@ class Observer:
             logger.debug("OpenTelemetry failed on %s: %s", type(event).__name__, describe(error))
 
     def end(self, exception: BaseException | None = None) -> None:
-        """End the spans of all attempts that are still open; without one, do nothing.
+        """End the spans of all attempts that are still open; do nothing if none is.
 
         Args:
-            exception: what the run is left with. An `Exception` is the attempt's failure; anything else, as a cancelled
-                task, a closed generator or None, means that the attempt was cancelled.
+            exception: what ended the run. An `Exception` is the failure of the attempts; anything else, such as a
+                cancelled task, a closed generator or None, means that they were cancelled.
         """
         for number in list(self._open):
             try:
@@ -160,7 +160,7 @@ class Observer:
                     attempt.attributes["gen_ai.response.model"] = mask(str(event.model))
                 if event.request_id:
                     attempt.span.set_attribute("gen_ai.response.id", mask(str(event.request_id)))
-            case UsageReported() if not event.usage.estimated:  # the conventions want counts of the provider alone
+            case UsageReported() if not event.usage.estimated:  # the conventions only want the provider's own counts
                 attempt.usage = event.usage
             case AttemptSucceeded():
                 if event.finish_reason:
@@ -193,7 +193,7 @@ class Observer:
             context=self._parent,
             kind=SpanKind.CLIENT,
             attributes=of_span,
-            # Without a span of the caller's, this alone tells that the attempts are of one run.
+            # If the caller has no span, only this link shows that the attempts belong to one run.
             links=[Link(self._previous)] if self._previous is not None else [],
         )
         self._previous = span.get_span_context()
@@ -224,10 +224,12 @@ class Observer:
 
 @dataclass(slots=True)
 class _OpenAttempt:
-    """An attempt whose end has not been told.
+    """An attempt that has not ended yet.
 
-    ``attributes`` are those that span and measurements share; ``started`` is by the run's clock, ``begun`` by the
-    system's, for an end that is told without a time.
+    Attributes:
+        attributes: the attributes that span and measurements share.
+        started: when the attempt started, in seconds by the run's clock.
+        begun: the same by the system's clock, for an end without a time.
     """
 
     span: Span
@@ -251,7 +253,7 @@ def _instruments(tracer_provider: TracerProvider, meter_provider: MeterProvider 
     from opentelemetry.metrics import NoOpMeterProvider
 
     scope = ("nbretry", __version__)
-    # Histograms of the API's placeholder would be made a second time once there is a real provider.
+    # The API's placeholder would create its histograms a second time as soon as there is a real provider.
     meter = (meter_provider or NoOpMeterProvider()).get_meter(*scope)
     operation = "gen_ai.client.operation"
     return _Instruments(
@@ -265,14 +267,14 @@ def _instruments(tracer_provider: TracerProvider, meter_provider: MeterProvider 
 def _histogram(meter: Meter, name: str, unit: str, description: str, boundaries: list[Any]) -> Histogram:
     try:
         return meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=boundaries)
-    except TypeError:  # as 1.27, which leaves the boundaries to its user
+    except TypeError:  # versions such as 1.27 do not take boundaries
         return meter.create_histogram(name, unit, description)
 
 
 def _is_configured() -> bool:
-    """Whether this process has told OpenTelemetry where to send anything."""
+    """Return whether this process has configured OpenTelemetry to send anything."""
     if "opentelemetry" not in sys.modules and not any(name in os.environ for name in _PROVIDER_SETTINGS):
-        return False  # and importing it to find that out would cost more than the whole run
+        return False  # importing it to find out would take longer than the whole run
     if not _is_installed():
         return False
     from opentelemetry import metrics, trace

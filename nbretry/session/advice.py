@@ -1,4 +1,4 @@
-"""What to do about a provider that cannot answer, told from what its examination found."""
+"""Advise what to do about a provider that cannot answer, based on the findings of its check."""
 
 from __future__ import annotations
 
@@ -29,31 +29,33 @@ from nbretry.retry.classify import retry_after_of
 __all__ = ["LONGEST_ANSWER", "LONGEST_NAME", "Findings", "advice_on"]
 
 LONGEST_ANSWER = 256
-"""Tokens of the answer to the doctor's question, which is closed at its first content. A model that reasons first needs
-some for that."""
+"""Maximum tokens of the answer to the doctor's question.
+
+The answer is stopped at its first content, but a reasoning model needs tokens before it gets there.
+"""
 
 LONGEST_NAME = 80
-"""Characters of a model's name that are shown."""
+"""Maximum characters of a model's name that are shown."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """What an examination has found out about one provider so far.
+    """What the check of one provider has found so far.
 
     Attributes:
-        written: ``name``, or ``name:model``.
-        key: whether its key is there; None where that is not known.
+        written: the name as you wrote it: ``name`` or ``name:model``.
+        key: state of its key; None if unknown.
         key_variable: environment variable of its key.
-        key_source: where the key is.
-        url: address of the endpoint.
-        reachable: whether the endpoint answered anything at all.
-        failure: what looking at the endpoint, or for the model's file, failed with.
-        model: what is asked; empty where that is not known.
-        models: what the endpoint lists.
-        listed: whether the model is among them, or its file on this machine.
-        ask_failure: what asking failed with.
-        only_thought: whether it sent reasoning and no content.
-        install: the command that installs what is missing.
+        key_source: where the key was found.
+        url: URL of the endpoint.
+        reachable: whether the endpoint responded at all.
+        failure: exception raised while checking the endpoint or looking for the model's file.
+        model: model that is asked; empty if unknown.
+        models: models that the endpoint lists.
+        listed: whether the model is among them, or its file is on this machine.
+        ask_failure: exception that asking failed with.
+        only_thought: whether the model sent reasoning but no content.
+        install: command that installs what is missing.
     """
 
     written: str
@@ -72,22 +74,22 @@ class Findings:
 
     @property
     def name(self) -> str:
-        """The provider's own name, by which it is asked and rests, whatever the model."""
+        """The provider's own name, without the model; all its models share its cooldown."""
         return split_name(self.written)[0]
 
     @property
     def has_own_model(self) -> bool:
-        """Whether it is named with a model, which counts more than that of ``-m``."""
+        """Whether the written name includes a model, which takes precedence over ``-m``."""
         return bool(split_name(self.written)[1])
 
 
 def advice_on(found: Findings, *, can_answer: bool, resting_for: float) -> str | None:
-    """What to do about a provider, in one line; None where there is nothing to do or nothing is known that helps.
+    """Return what to do about a provider, in one line; None if there is nothing to do or nothing known would help.
 
     Args:
-        found: what the examination has found.
+        found: findings of the check.
         can_answer: whether the provider can answer.
-        resting_for: seconds that it still rests after failures.
+        resting_for: seconds that the provider is still cooling down after failures.
     """
     if found.only_thought:
         return f"it thought for all of its {LONGEST_ANSWER} tokens: leave it more when you ask"
@@ -145,7 +147,7 @@ def _advice_on_model(found: Findings) -> str:
 
 
 def _nearest_model(found: Findings) -> str:
-    """The served model whose name is nearest to the one that is asked for."""
+    """Return the listed model with the name closest to the requested one, or else the first; empty if there is none."""
     models = found.models or []
     near = difflib.get_close_matches(found.model, models, n=1, cutoff=0.3) or models[:1]
     return mask(one_line(near[0], LONGEST_NAME)) if near else ""

@@ -1,4 +1,4 @@
-"""The text of a ``%%ask`` cell: what `nbretry.session.options` reads, written."""
+"""Write the text of a ``%%ask`` cell: the reverse of `nbretry.session.options`, which parses it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["cell_of"]
 
 
 def cell_of(asked: Asked) -> str:
-    """The ``%%ask`` cell that asks just this: `nbretry.session.options.parse_magic_line` of it gives the same again.
+    """Return the ``%%ask`` cell that asks exactly this; `nbretry.session.options.parse_magic_line` parses it back.
 
-    What no option says is left out: the messages of a conversation and the form of the answer, for which the cell has
-    ``-c`` and ``-f``, and the limit for the connection.
+    The cell leaves out what no option can express: the messages of the conversation and the response format of the
+    question. It has ``-c`` and ``-f`` for those.
 
     Returns:
-        The options that are set on the first line, short where they can be; below it the prompt, where there is one.
+        On the first line the options that are set, in their short form if they have one; below it the prompt, if any.
 
     Raises:
-        ConfigError: a provider is an object and has no name that a cell could write, or a name cannot stand in a list;
-            or the prompt is not text.
+        ConfigError: a provider is given as an object instead of a name, a name cannot be written in a list, or the
+            prompt is not text.
     """
     prompt = asked.question.prompt
     if not isinstance(prompt, str):
@@ -37,7 +37,7 @@ def cell_of(asked: Asked) -> str:
 
 
 def _values(asked: Asked) -> dict[str, Any]:
-    """By option what is set; None and False where nothing is."""
+    """Return the value of each option by name; None or False if it is not set."""
     question = asked.question
     return {
         "providers": _list(question.providers),
@@ -55,7 +55,7 @@ def _values(asked: Asked) -> dict[str, Any]:
         "max_cost": question.max_cost,
         "compare": _list(asked.compare),
         "into": asked.into,
-        "format": None if asked.schema else asked.format,  # a schema is for JSON, whatever else is written
+        "format": None if asked.schema else asked.format,  # a schema implies JSON
         "schema": asked.schema,
         "conversation": asked.conversation,
         "new": asked.new,
@@ -67,7 +67,7 @@ def _values(asked: Asked) -> dict[str, Any]:
 
 
 def _list(providers: Sequence[ProviderType | str] | None) -> str | None:
-    """Providers as they stand after ``-p``."""
+    """Return the providers as you write them after ``-p``."""
     if providers is None:
         return None
     written: list[str] = []

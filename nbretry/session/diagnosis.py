@@ -1,4 +1,4 @@
-"""What is known of one provider after it was examined."""
+"""The result of checking one provider."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ __all__ = ["Diagnosis"]
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One provider: what it needs, whether it is there, whether it answers. No key is in it, and secrets are masked.
+    """What one provider needs, whether that is present, and whether the provider answers.
+
+    A diagnosis contains no key, and secrets in it are masked.
 
     Attributes:
-        provider: its name as it was written: ``name`` or ``name:model``.
-        can_answer: whether it answered; where it was not asked, whether nothing is known that speaks against it.
-        key: whether its key is there; None for a provider of which that is not known.
-        key_variable: environment variable that the key is looked for in; None where there is none.
-        key_source: where the key is, as for `nbretry.providers.keys.FoundKey`; None where that is not known.
-        endpoint: scheme, host and port of where it is; None for a provider without an endpoint.
-        reachable: whether the endpoint answered anything at all; None where none was called.
-        endpoint_error: why the endpoint could not be used, in one line.
-        model: what is asked where no model is named; empty where that is not known.
-        listed: whether the endpoint lists that model, or its file is on this machine; None where that is not known.
-        asked: whether the provider was asked.
-        first_content: seconds from asking to the first content.
-        ask_error: ``Type: message`` of what asking failed with, in one line.
-        resting_for: seconds that it still rests after failures.
-        advice: what to do, in one line; None where there is nothing to do.
+        provider: the name as you wrote it: ``name`` or ``name:model``.
+        can_answer: whether it answered; if it was not asked, whether nothing is known that would prevent an answer.
+        key: state of its key; None if unknown.
+        key_variable: environment variable to look up the key in; None if there is none.
+        key_source: where the key was found, as in `nbretry.providers.keys.FoundKey`; None if unknown.
+        endpoint: scheme, host and port of the endpoint; None for a provider without one.
+        reachable: whether the endpoint responded at all; None if it was not contacted.
+        endpoint_error: why the endpoint, or the file of a local model, could not be used, in one line; None if nothing
+            failed.
+        model: model that is asked if you name none; empty if unknown.
+        listed: whether the endpoint lists that model, or its file is on this machine; None if unknown.
+        asked: whether the provider was asked a question.
+        first_content: seconds from asking to the first content; None if there was none.
+        ask_error: ``Type: message`` of the exception that asking failed with, in one line; None if it did not fail.
+        resting_for: seconds that the provider is still cooling down after failures.
+        advice: what to do, in one line; None if there is nothing to do.
     """
 
     provider: str
@@ -49,5 +52,5 @@ class Diagnosis:
 
     @property
     def error(self) -> str | None:
-        """Why it cannot answer, in one line; None where nothing failed."""
+        """Why it cannot answer, in one line; None if nothing failed."""
         return self.ask_error or self.endpoint_error

@@ -1,4 +1,4 @@
-"""Examines providers: key, endpoint, model, first content, rest; and says what to do where one cannot answer."""
+"""Check each provider's key, endpoint, model, first content and cooldown, and advise what to do if it cannot answer."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ _TIMEOUT_ON_THIS_MACHINE = 60.0
 """Seconds; a model on this machine may have to be loaded first."""
 
 _PATIENCE = 1.0
-"""Seconds more for a question, which looks after its limit by itself."""
+"""Extra seconds for a question: the retry engine enforces the limit, this only catches what it cannot stop."""
 
 _QUESTION = [{"role": "user", "content": "Say OK."}]
 
 _PART_OF_A_KEY = re.compile(r"\S*\*{3,}\S*")
-"""Services quote the key that they refuse with its middle starred out."""
+"""A key as some services quote it when they refuse it, with asterisks in the middle."""
 
 
 async def examine(
@@ -72,20 +72,20 @@ async def examine(
     ask: bool = True,
     timeout: float | None = None,  # noqa: ASYNC109 (no exception follows it)
 ) -> list[Diagnosis]:
-    """Examine providers, all at the same time.
+    """Check providers, all at the same time.
 
-    Each one that is asked gets one short question, which is stopped at its first content; it counts for the session's
-    health and budget as any other.
+    Each provider that is asked gets one short question, which is stopped at the first content. The question counts
+    towards the session's provider health and budget like any other.
 
     Args:
-        session: where the providers are known, and how they have done.
-        names: whom to examine, each ``name`` or ``name:model``; None for those that are asked where nobody is named.
-        ask: whether to ask each of them, which may cost a fraction of a cent.
-        timeout: seconds that each has to begin to answer, and half as many before for the list of its models; None for
-            10, or for 60 where the model is on this machine and may have to be loaded.
+        session: the session that knows the providers, their health and the budget.
+        names: the providers to check, each ``name`` or ``name:model``; None for the session's default providers.
+        ask: whether to ask each provider a question, which may cost a fraction of a cent.
+        timeout: seconds within which each provider must begin to answer, and before that half as many for the list of
+            its models; None for 10, or for 60 if the model runs on this machine and may have to be loaded.
 
     Returns:
-        One for each name as it is written, in their order.
+        One diagnosis for each distinct name, in the order given.
 
     Raises:
         ConfigError: a name is unknown, or the timeout is not above 0.
@@ -97,15 +97,15 @@ async def examine(
 
 
 def unconfigured(session: Session, examined: Sequence[str]) -> dict[str, str]:
-    """Known providers that were not examined, and what each would take.
+    """Return the known providers that were not checked, and what each of them needs.
 
     Args:
-        session: where the providers are known.
-        examined: who is left out, each ``name`` or ``name:model``.
+        session: the session that knows the providers.
+        examined: the providers that were checked, each ``name`` or ``name:model``.
 
     Returns:
-        By name: the environment variable to set, the command that installs it, or nothing where it only has to be
-        named.
+        By name: the environment variable to set, the command that installs the provider, or an empty string if you
+        only have to name it.
     """
     left_out = {split_name(written)[0] for written in examined}
     return {name: _what_it_takes(name) for name in session.names() if name not in left_out}
@@ -119,7 +119,7 @@ def _what_it_takes(name: str) -> str:
 
 
 class _Examination:
-    """One provider that is being examined."""
+    """The check of one provider."""
 
     def __init__(self, session: Session, written: str, provider: ProviderType, timeout: float | None) -> None:
         self.session = session
@@ -129,12 +129,12 @@ class _Examination:
         self.hopeless = False
         """Whether asking would fail for the same reason."""
         self.is_slow = False
-        """Whether the list of models did not come in time."""
+        """Whether the list of models did not arrive in time."""
         self.asked = False
         self.first_content: float | None = None
 
     async def run(self, ask: bool) -> Diagnosis:
-        """Find out everything."""
+        """Run all checks and return the diagnosis."""
         provider = innermost(self.provider)
         self.found.model = resolve_model(self.provider, "")
         if isinstance(provider, SDKProvider):
@@ -148,7 +148,7 @@ class _Examination:
     async def _look_at_endpoint(self, provider: SDKProvider) -> None:
         try:
             self.found.url = provider.base_url
-        except Exception as error:  # it may be given by a function of the user's own
+        except Exception as error:  # the URL may come from a function of the user, which can raise anything
             self._fail(error, hopeless=True)
         with contextlib.suppress(APITimeoutError):
             await within(self._limit(), provider.look_into_keyring(), "no key")
@@ -170,7 +170,7 @@ class _Examination:
         try:
             self.found.models = await within(limit, provider.list_models(limit), "no list of models")
         except StreamError:
-            pass  # what came is no list, so that nothing is known of the model
+            pass  # the response is not a list of models, so nothing is known about the model
         except Exception as error:
             self.is_slow = isinstance(error, APITimeoutError)
             if isinstance(error, APIConnectionError):
@@ -189,7 +189,7 @@ class _Examination:
         self.found.key = "not needed"
         if self.found.model.lower().endswith(".gguf"):
             provider = LocalProvider(self.found.model)
-        self.found.model = provider.default_model  # which any other name stands for
+        self.found.model = provider.default_model  # the provider uses it for every other name
         try:
             self.found.listed = await probe.find_local_model(provider)
         except Exception as error:
@@ -197,14 +197,14 @@ class _Examination:
                 self.found.install = 'pip install "nbretry[local]"'
             self._fail(error, hopeless=True)
             return
-        # Asking would fetch it, which is more than an examination may do unasked.
+        # A question would download the model, which a check must not do on its own.
         self.hopeless = not self.found.listed
 
     async def _ask(self) -> None:
         self.asked = True
         limit = self._limit() / 2 if self.is_slow else self._limit()
         try:
-            # The engine looks after the limit; the one here is for a provider that goes on thinking, or does not end.
+            # The retry engine enforces the limit; this one catches a provider that only keeps reasoning, or never ends.
             await within(limit, self._question(limit), "no content", grace=_PATIENCE)
         except Exception as error:
             self.found.ask_failure = error
@@ -284,8 +284,8 @@ class _Examination:
 
 
 def _speaks_against(failure: BaseException | None) -> bool:
-    """Whether what came in place of a list of models tells that a question would fail, too."""
-    # Some keys may ask, and may not look at the list; some endpoints have no list.
+    """Return whether this failure to list the models means that a question would fail as well."""
+    # Some keys may ask questions but not list the models, and some endpoints have no such list.
     return failure is not None and status_of(failure) not in (403, 404, 405)
 
 
@@ -294,5 +294,5 @@ def _line(error: BaseException | None) -> str | None:
         return None
     status = status_of(error)
     if status == 401 or (status is not None and isinstance(error, AuthenticationError)):
-        return f"{type_name(error)}: the key is refused"  # whoever refuses a key may quote a part of it
+        return f"{type_name(error)}: the key is refused"  # the message may quote a part of the key
     return _PART_OF_A_KEY.sub(MASK, one_line(describe(error)))

@@ -1,4 +1,4 @@
-"""The options of a question, one table for ``%%ask``, ``%ask`` and the command line."""
+"""The options of a question: one table for ``%%ask``, ``%ask`` and the command line, and the parser of the magics."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ __all__ = [
 DEFAULT_CONVERSATION = "main"
 
 _SHOWN = 40
-"""Characters of what was written, in an error."""
+"""Maximum characters of your input that an error message quotes."""
 
 
 def _compared(text: str) -> list[str]:
@@ -74,16 +74,17 @@ def _conversation(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option.
+    """One option of a question.
 
     Attributes:
         flags: the short form, if any, and the long one.
         dest: name of the value.
-        convert: what makes the value of the text; None for an option that takes no value and is True where it stands.
-        metavar: what the help calls the value.
-        help: a few words.
-        default: the value where the option stands without one; None where it must have one.
-        repeats: whether it may stand several times, with one line of the value each; of others the last counts.
+        convert: converts the text to the value; None for an option without a value, which is True if given.
+        metavar: placeholder for the value in the help.
+        help: a few words for the help.
+        default: the value if the option is given without one; None if the option requires a value.
+        repeats: whether you may give the option several times, each with one line of the value; otherwise the last one
+            counts.
     """
 
     flags: tuple[str, ...]
@@ -96,7 +97,7 @@ class Option:
 
     @property
     def usage(self) -> str:
-        """The flags and what follows them."""
+        """The flags and the placeholder of the value."""
         value = f"[{self.metavar}]" if self.default is not None else self.metavar
         return f"{', '.join(self.flags)} {value}".strip()
 
@@ -149,28 +150,28 @@ MAGIC_OPTIONS = (
     Option(("--dry-run",), "dry_run", None, "", "show what would be sent to whom, and send nothing"),
     Option(("--background",), "background", None, "", "return at once; the answer goes on streaming into this cell"),
 )
-"""Those of the magics: `OPTIONS`, and what only a notebook has."""
+"""The options of the magics: `OPTIONS`, and those that only a notebook has."""
 
 MAGIC_FLAGS = {flag: option for option in MAGIC_OPTIONS for flag in option.flags}
-"""The same by each of their flags."""
+"""The options of the magics by each of their flags."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question with where its answer goes.
+    """A question, and what to do with its answer.
 
     Attributes:
-        question: what is asked.
-        into: a variable for the answer, or for the list of answers.
-        compare: whom to ask at once; None to ask one after the other until one answers.
-        format: what the answer is to be; None for the session's own: ``markdown``.
-        schema: name of the variable with the form of the JSON.
-        conversation: name of the conversation that goes on; None for a question by itself.
-        new: whether that conversation starts afresh.
-        context: how many of the cells above go with the question; None for the session's own: none.
-        raw: whether ``{{ name }}`` is sent as typed.
-        dry_run: whether to show what would be sent, in place of sending it.
-        background: whether the cell ends at once.
+        question: the question to ask.
+        into: name of a variable for the answer, or for the list of answers of a comparison.
+        compare: providers to ask at once; None to ask one after the other until one answers.
+        format: format of the answer; None for the session's setting, by default ``markdown``.
+        schema: name of the variable that holds the schema of the JSON.
+        conversation: name of the conversation to continue; None for a question outside any conversation.
+        new: whether to start that conversation afresh.
+        context: how many cells above to send with the question; None for the session's setting, by default 0.
+        raw: whether to send ``{{ name }}`` as typed.
+        dry_run: whether to show what would be sent, instead of sending it.
+        background: whether the cell returns at once while the answer keeps streaming.
     """
 
     question: Question
@@ -187,7 +188,7 @@ class Asked:
 
 
 def add_options(parser: argparse.ArgumentParser, options: tuple[Option, ...] = OPTIONS) -> None:
-    """Let a parser take these options."""
+    """Add these options to a parser."""
     for option in options:
         if option.convert is None:
             parser.add_argument(*option.flags, dest=option.dest, action="store_true", help=option.help)
@@ -203,10 +204,10 @@ def add_options(parser: argparse.ArgumentParser, options: tuple[Option, ...] = O
 
 
 def question_of(prompt: str, parsed: argparse.Namespace) -> Question:
-    """The question of a prompt and parsed options.
+    """Return the question with this prompt and these parsed options.
 
     Raises:
-        ConfigError: two options do not go together.
+        ConfigError: two options cannot be combined.
     """
     if parsed.compare and parsed.providers:
         raise ConfigError("--compare and -p both say whom to ask: write one of them")
@@ -226,7 +227,7 @@ def question_of(prompt: str, parsed: argparse.Namespace) -> Question:
 
 
 def magic_help() -> str:
-    """What ``%%ask?`` says."""
+    """Return the help that ``%%ask?`` shows."""
     rows = "\n".join(f"  {option.usage:<25} {option.help}" for option in MAGIC_OPTIONS)
     text = """Ask a language model; where one provider fails, the next is asked.
 
@@ -267,12 +268,14 @@ Examples:
 
 
 def parse_magic_line(line: str, cell: str | None = None) -> Asked:
-    """The question of ``%ask line`` or of a ``%%ask line`` with its cell.
+    """Parse a ``%ask`` line, or a ``%%ask`` line with its cell.
 
-    Options stand first; what follows them is the question as typed, quotes and all. After ``--`` nothing is an option.
+    Options come first. What follows them is the question as typed, including quotes. After ``--`` nothing is parsed as
+    an option.
 
     Raises:
-        ConfigError: an option is unknown or its value is wrong, or words stand on the ``%%ask`` line of a cell.
+        ConfigError: an option is unknown, its value is wrong, two options cannot be combined, or the ``%%ask`` line of
+            a cell has words that are not options.
     """
     given, rest = _split(line, in_cell=cell is not None)
     parsed = _converted(given)
@@ -300,14 +303,14 @@ def parse_magic_line(line: str, cell: str | None = None) -> Asked:
 
 
 def _converted(given: Sequence[tuple[Option, str]]) -> argparse.Namespace:
-    """The values of the options by their names, as a parser with `add_options` has them."""
+    """Return the values of the options by name, as a parser with `add_options` would."""
     values: dict[str, Any] = {option.dest: False if option.convert is None else None for option in MAGIC_OPTIONS}
     for option, text in given:
         try:
             value = True if option.convert is None else option.convert(text)
         except argparse.ArgumentTypeError as error:
             raise ConfigError(f"{'/'.join(option.flags)}: {error}") from None
-        except ValueError:  # a number of thousands of digits
+        except ValueError:  # int() refuses a number with thousands of digits
             raise ConfigError(f"{'/'.join(option.flags)}: {cut_end(text, _SHOWN)!r} is too long") from None
         values[option.dest] = [*(values[option.dest] or []), value] if option.repeats else value
     return argparse.Namespace(**values)
@@ -332,7 +335,7 @@ _LINE_END = re.compile("[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
 
 
 def _split(line: str, in_cell: bool) -> tuple[list[tuple[Option, str]], str]:
-    """The options of a line, each with the text of its value, and what follows them."""
+    """Split a line into its options, each with the text of its value, and the rest."""
     given: list[tuple[Option, str]] = []
     position = 0
     while (word := _WORD.match(line, position)) is not None:
@@ -354,7 +357,7 @@ def _split(line: str, in_cell: bool) -> tuple[list[tuple[Option, str]], str]:
         if not equals:
             follows = _WORD.match(line, position)
             if option.default is not None and (not in_cell or follows is None or _FLAG.match(follows[1])):
-                # On one line the word that follows is the question's.
+                # In %ask the next word belongs to the question.
                 value = option.default
             elif follows is None:
                 raise ConfigError(f"{flag} needs a value")
@@ -374,9 +377,10 @@ def _unquote(flag: str, text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A value as it stands on the line of ``%%ask``: in quotes where it needs them.
+    """Return a value as you write it on the ``%%ask`` line, in quotes if it needs them.
 
-    What would end the line there is written by its number, as ``\\u2028``, which means it between quotes only.
+    Characters that would end the line are escaped by their number, such as ``\\u2028``. The parser reads these escapes
+    only between quotes.
     """
     if not _NEEDS_QUOTES.search(text):
         return text
@@ -387,7 +391,7 @@ def quoted(text: str) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Let a parser take what the command line and the magic have in common."""
+    """Add the doctor's arguments to a parser; the command line and the magic take the same ones."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="whom to examine; by default all that are configured")
     parser.add_argument(
         "--no-ask", dest="ask", action="store_false", help="ask nobody: it may cost a fraction of a cent"
@@ -396,5 +400,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def names_in(words: Sequence[str]) -> list[str] | None:
-    """Names that were typed with spaces or commas between; None where there are none."""
+    """Return the names in these words, which spaces or commas separate; None if there are none."""
     return [name for word in words for name in word.split(",") if name] or None

@@ -1,4 +1,4 @@
-"""Which providers a question would ask and what it would send: for ``%nbretry providers`` and ``--dry-run``.
+"""Find out which providers a question would ask and what it would send, for ``%nbretry providers`` and ``--dry-run``.
 
 Nothing is sent.
 """
@@ -26,16 +26,16 @@ __all__ = ["Plan", "RosterEntry", "plan", "roster"]
 
 @dataclass(frozen=True, slots=True)
 class RosterEntry:
-    """One provider that may be asked.
+    """One provider that a question may ask.
 
     Attributes:
-        provider: its name.
-        model: what would be asked; empty where the provider decides.
-        key: whether its key is there; None where that is not known.
-        key_variable: environment variable of its key; None where there is none.
-        key_source: where the key is, as for `nbretry.providers.keys.FoundKey`; None where that is not known.
-        health: how it has done so far.
-        price: US dollars; None where it is not known.
+        provider: name of the provider.
+        model: model that would be asked; empty if the provider chooses it.
+        key: state of its key; None if unknown.
+        key_variable: environment variable of its key; None if there is none.
+        key_source: where the key was found, as in `nbretry.providers.keys.FoundKey`; None if unknown.
+        health: how the provider has been doing so far.
+        price: US dollars per million tokens; None if unknown.
     """
 
     provider: str
@@ -49,13 +49,13 @@ class RosterEntry:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a question would send, to whom.
+    """What a question would send, and to which providers.
 
     Attributes:
         messages: the conversation as it would be sent.
-        providers: in the order of asking.
-        prompt_tokens: an estimate.
-        options: what would go along, as ``temperature``.
+        providers: the providers in the order in which they would be asked.
+        prompt_tokens: estimated number of tokens of the messages.
+        options: options that would be sent with the messages, such as ``temperature``.
     """
 
     messages: Messages
@@ -64,17 +64,17 @@ class Plan:
     options: dict[str, object]
 
     def prompt_cost(self, entry: RosterEntry) -> float | None:
-        """US dollars for the prompt alone; None where the price is not known."""
+        """Return the cost of the prompt alone in US dollars; None if the price is unknown."""
         return None if entry.price is None else entry.price.cost(Usage(self.prompt_tokens, 0))
 
 
 def roster(session: Session, providers: Sequence[ProviderType | str], model: str = "") -> list[RosterEntry]:
-    """What is known of these providers. Nobody is asked and nothing is opened.
+    """Return what is known about these providers, without asking them or opening a connection.
 
     Args:
-        session: where the providers are known, and how they have done.
+        session: the session that knows the providers, their health and their prices.
         providers: as ``name`` or ``name:model``, or as objects.
-        model: what would be asked for of those that are named without one; empty for each provider's own.
+        model: model to ask for if a provider is named without one; empty for each provider's default.
 
     Raises:
         ConfigError: a name is unknown.
@@ -83,11 +83,11 @@ def roster(session: Session, providers: Sequence[ProviderType | str], model: str
 
 
 def plan(session: Session, question: Question) -> Plan:
-    """What asking a question would send. Nothing is sent.
+    """Return what a question would send, without sending it.
 
     Raises:
         ConfigError: the question is empty, or a provider's name is unknown.
-        RetryNoProviderError: there is nobody to ask.
+        RetryNoProviderError: there is no provider to ask.
     """
     question = session.filled(question)
     messages = build_messages(question.prompt, question.system, question.history)
@@ -121,6 +121,6 @@ def _key_of(provider: ProviderType) -> tuple[KeyState | None, str | None, str | 
         return None, None, None
     try:
         url: str | None = provider.base_url
-    except Exception:  # a function of the user's own; whoever asks is told
+    except Exception:  # raised by a function of the user; a question will report it
         url = None
     return probe.key_of(provider, url)

@@ -1,4 +1,4 @@
-"""What a user asks, and how."""
+"""One question: the prompt and the options it is asked with."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ __all__ = ["Question"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a user asks, and how.
+    """One question: the prompt and the options it is asked with.
 
     Attributes:
         prompt: the text, or parts as in `nbretry.types.Content`.
-        providers: whom to ask in this order, as ``name``, ``name:model`` or objects; None for the session's own order.
-        model: name of the model; empty for each provider's default.
-        system: a system prompt.
-        temperature: 0 for the same answer each time, larger for more varied ones; None for the provider's default.
-        max_tokens: the longest answer in tokens; None for the provider's default.
-        on_break: what follows a stream that dies after content; None for the session's own: ``restart``.
-        hedge_after: seconds without content, or a quantile as ``"p90"``, after which the next provider is asked beside;
-            None for the session's own.
-        deadlines: limits of each attempt; where there is none, the session's own count.
-        retries: how often one provider is asked again before the next; None for the session's own.
-        max_cost: US dollars that this question may cost; what is left of the session's own limit holds as well.
+        providers: providers to ask in this order, as ``name``, ``name:model`` or objects; None for the session's
+            default providers.
+        model: name of the model; empty for the session's setting, by default each provider's own model.
+        system: a system prompt; None for the session's setting, by default none.
+        temperature: 0 for the same answer each time, larger for more varied ones; None for the session's setting, by
+            default the provider's.
+        max_tokens: the longest answer in tokens; None for the session's setting, by default the provider's.
+        on_break: what to do if a stream breaks off after content; None for the session's setting, by default
+            ``restart``.
+        hedge_after: seconds without content, or a quantile such as ``"p90"``, after which the next provider is started
+            in parallel; None for the session's setting.
+        deadlines: time limits of each attempt; the session's setting applies to each limit that is None.
+        retries: how many times to ask a provider again before the next one; None for the session's setting.
+        max_cost: US dollars that this question may cost; None for the session's setting, by default no limit. What
+            is left of the session's budget applies as well.
         history: messages of the conversation before this question.
-        response_format: a form that the answer must have, as OpenAI's protocol has it, for providers that keep one.
+        response_format: required format of the answer, as in OpenAI's API, for providers that support it.
 
     Example:
         >>> question = Question("Why is the sky blue?", providers=["groq", "local"], temperature=0, max_tokens=200)
@@ -54,7 +58,7 @@ class Question:
     response_format: dict[str, Any] | None = None
 
     def options(self) -> dict[str, Any]:
-        """The options that go to the provider: those that were given."""
+        """Return the options to send to the provider: those that are set."""
         given = {
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,

@@ -1,8 +1,8 @@
-"""The providers by name: the user's own, those of the files of settings and of other packages, and known services.
+"""Look up providers by name: those you registered, those of settings files and other packages, and known services.
 
-A name stands for, in this order: what the user registered, what a file of settings describes, what another package
-offers by the entry point group ``nbretry.providers``, a known service of `nbretry.providers.factory`. Written as
-``name:model`` it stands for the same provider, asked for this model and for no other.
+The first match counts, in this order: a provider that you registered, one that a settings file describes, one that
+another package offers through the entry point group ``nbretry.providers``, a known service of
+`nbretry.providers.services`. ``name:model`` is the same provider, always asked for this model.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ProviderNames:
     """The providers of one session by name.
 
     Args:
-        settings: whose files may describe providers, and say who is asked where nobody is named.
+        settings: settings of the session; they may describe providers and set the default ones.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,15 +44,15 @@ class ProviderNames:
         self._described: dict[str, tuple[ProviderTable, ProviderType]] = {}
 
     def register(self, name: str, provider: ProviderType, deadlines: Deadlines | None = None) -> None:
-        """Let a name stand for a provider, in place of what it stood for before.
+        """Register a provider under a name, replacing whatever the name meant before.
 
         Args:
             name: letters, digits, ``_``, ``-`` and ``.``.
             provider: a class or an instance.
-            deadlines: for it alone, in place of the session's.
+            deadlines: time limits for this provider alone, instead of the session's.
 
         Raises:
-            ConfigError: the name cannot be typed after ``-p``, or this is no provider.
+            ConfigError: the name cannot be typed after ``-p``, or the object is not a provider.
         """
         if not is_name(name):
             raise ConfigError(name_refused(name, "a provider"))
@@ -61,20 +61,20 @@ class ProviderNames:
         self._registered[name] = provider if deadlines is None else NamedProvider(name, provider, deadlines)
 
     def names(self) -> list[str]:
-        """Every name that stands for a provider, the user's own first."""
+        """Return the name of every provider, those you registered first."""
         described = self._settings.readable_providers()
         return list(dict.fromkeys([*self._registered, *described, *offered_by_packages(), *PRESETS]))
 
     def provider(self, written: str) -> ProviderType:
-        """The provider that is written as ``name`` or ``name:model``.
+        """Return the provider that is written as ``name`` or ``name:model``.
 
         Returns:
-            Of a name the same object each time. With a model one around it that is asked for this model, whatever else
-            a question names.
+            For a plain name, the same object each time. For ``name:model``, a wrapper around it that is always asked
+            for this model, whatever model a question names.
 
         Raises:
-            ConfigError: nothing of that name is known, the package that offers it cannot be loaded, the model or the
-                name is missing beside the colon, or a file of settings has a mistake.
+            ConfigError: the name is unknown, the package that offers it cannot be loaded, the name or the model beside
+                the colon is missing, or a settings file has a mistake.
         """
         try:
             name, model = split_name(written)
@@ -84,13 +84,13 @@ class ProviderNames:
         return _AskedForModel(name, provider, model) if model else provider
 
     def default_providers(self) -> list[str]:
-        """Whom to ask where nobody was named: those of the setting ``providers``.
+        """Return the names of the default providers: those of the setting ``providers``.
 
-        Without it: the user's own, those of the files of settings, services whose key is set, the local model. The
-        system keyring is not looked into.
+        Without that setting: providers that you registered, providers of the settings files, services whose key is
+        set, and the local model if its package is installed. The system keyring is not searched for keys.
 
         Raises:
-            ConfigError: a file of settings or the environment has a mistake.
+            ConfigError: a settings file or the environment has a mistake.
         """
         named: list[str] | None = self._settings.get("providers").value
         if named is not None:
@@ -101,13 +101,14 @@ class ProviderNames:
         return list(dict.fromkeys([*self._registered, *described, *with_key, *local]))
 
     def chosen(self, providers: Sequence[ProviderType | str] | None) -> list[ProviderType]:
-        """The providers to ask, each known by the name under which the user asks it.
+        """Return the providers to ask, each under the name by which you ask it.
 
         Args:
-            providers: by name or as objects, or a text of names with commas between; None for `default_providers`.
+            providers: names or objects, or a string of names separated by commas; None for `default_providers`.
 
         Raises:
-            ConfigError: as for `provider`; where the setting ``providers`` has the mistake, its source comes first.
+            ConfigError: as for `provider`; if the mistake is in the setting ``providers``, the message starts with the
+                source of the setting.
         """
         if isinstance(providers, str):
             providers = [name.strip() for name in providers.split(",")]
@@ -154,7 +155,7 @@ class ProviderNames:
 
 
 class _AskedForModel(NamedProvider):
-    """A provider that is asked for one model, whatever model a question or the settings name."""
+    """A provider that is always asked for one model, whatever model a question or the settings name."""
 
     def __init__(self, name: str, provider: ProviderType, model: str) -> None:
         super().__init__(name, provider)
@@ -163,7 +164,7 @@ class _AskedForModel(NamedProvider):
 
 
 class _EveryNameFor(Mapping[str, str]):
-    """Aliases by which every name means one model."""
+    """Model aliases that map every name to one model."""
 
     def __init__(self, model: str) -> None:
         self._model = model
@@ -172,20 +173,23 @@ class _EveryNameFor(Mapping[str, str]):
         return self._model
 
     def __iter__(self) -> Iterator[str]:
-        return iter(())  # none of them can be listed
+        return iter(())  # every name is an alias, so there is no list of them
 
     def __len__(self) -> int:
         return 0
 
 
 def offered_by_packages() -> Mapping[str, EntryPoint]:
-    """By name what other packages offer; none of it is loaded."""
+    """Return the providers that other packages offer, by name, as entry points that are not loaded yet."""
     return _offered(tuple((path, _changed_at(path)) for path in sys.path))
 
 
 @lru_cache(maxsize=1)
 def _offered(directories: tuple[tuple[str, int], ...]) -> Mapping[str, EntryPoint]:
-    """Looked up anew where a directory has changed, as it does when a package is installed: that takes 30 ms."""
+    """Look up the entry points, which takes 30 ms.
+
+    The result is cached until a directory changes, as it does when a package is installed.
+    """
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
@@ -197,7 +201,7 @@ def _changed_at(path: str) -> int:
 
 
 def _may_be_asked(table: ProviderTable) -> bool:
-    """Whether somebody who was only described is asked by default: not a known service without a key."""
+    """Return whether a provider of a settings file is asked by default: a known service without a key is not."""
     preset = PRESETS.get(table.name)
     if preset is None:
         return True

@@ -1,4 +1,4 @@
-"""The form that an answer is to have: how it is asked for, and how JSON is checked against a schema."""
+"""Ask for an answer in a format, and check JSON against a schema."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _MISTAKES_TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The form that JSON must have.
+    """The schema that a JSON answer must match.
 
     Attributes:
-        name: of the variable that it comes from.
-        json_schema: the same as a JSON schema.
-        validate: makes the checked value of one that JSON can hold; raises `AnswerFormatError`.
+        name: name of the variable that holds the schema.
+        json_schema: the schema as a JSON schema.
+        validate: checks a JSON value and returns the value it stands for; raises `AnswerFormatError`.
     """
 
     name: str
@@ -52,27 +52,27 @@ class Schema:
     validate: Callable[[Any], Any]
 
     def check(self, value: Any) -> Any:
-        """What a value stands for.
+        """Check a JSON value and return the value it stands for.
 
         Args:
-            value: as `json.loads` gives it.
+            value: the value as `json.loads` returns it.
 
         Returns:
             An instance of the model or dataclass; for a JSON schema the value itself.
 
         Raises:
-            AnswerFormatError: it has another form; a `ValueError` with one line that says where and how.
+            AnswerFormatError: the value does not match; a `ValueError` whose message says in one line where and why.
         """
         return self.validate(value)
 
 
 def in_format(question: Question, format: Format, schema: Schema | None = None) -> Question:  # noqa: A002
-    """The question with the wish for an answer in this form, after what its system prompt says already.
+    """Return the question with a request for this format added at the end of its system prompt.
 
     Args:
-        question: as it was asked.
-        format: what the answer is to be.
-        schema: the form that JSON must have.
+        question: the question as it was asked.
+        format: format of the answer.
+        schema: schema that JSON must match.
     """
     instruction = _INSTRUCTIONS.get(format)
     if instruction is None:
@@ -95,15 +95,15 @@ def _response_format(schema: Schema | None) -> dict[str, Any]:
 
 
 def schema_of(name: str, namespace: Mapping[str, Any]) -> Schema:
-    """The schema that a variable stands for.
+    """Return the schema that a variable holds.
 
     Args:
-        name: of a pydantic model, a dataclass or another type of which pydantic makes a schema, or of a dict that is a
-            JSON schema.
-        namespace: the variables.
+        name: name of a variable that holds a pydantic model, a dataclass or another type that pydantic can make a
+            schema of, or a dict that is a JSON schema.
+        namespace: the variables by name.
 
     Raises:
-        ConfigError: there is no such variable, it is no schema, or the package that checks it is missing.
+        ConfigError: the variable does not exist, is not a schema, or the package that checks it is missing.
     """
     if name not in namespace:
         known = [known for known, value in list(namespace.items()) if known[:1] != "_" and may_be_schema(value)]
@@ -122,8 +122,8 @@ def schema_of(name: str, namespace: Mapping[str, Any]) -> Schema:
 
 
 def may_be_schema(value: Any) -> bool:
-    """Whether a variable of the notebook looks like a schema; of what it does not look like it may still be one."""
-    # By its type, as isinstance would ask the value itself, and a lazy one would begin to load.
+    """Return whether a value looks like a schema. A value that does not may still be one."""
+    # Look at the type: isinstance would also read the value's ``__class__``, which makes a lazy object load.
     if issubclass(type(value), type):
         signs = ("model_json_schema", "__dataclass_fields__", "__required_keys__")
         return any(sign in vars(base) for base in type.mro(value) for sign in signs)
@@ -131,7 +131,7 @@ def may_be_schema(value: Any) -> bool:
 
 
 def _is_type(value: Any) -> bool:
-    """Whether it is written as the type of a value: a class, ``list[int]``, ``int | None``, ``Literal["a"]``."""
+    """Return whether a value is a type annotation: a class, ``list[int]``, ``int | None``, ``Literal["a"]``."""
     if isinstance(value, type | types.UnionType) or typing.get_origin(value) is not None:
         return True
     return type(value).__name__ in ("TypeAliasType", "NewType")
@@ -158,7 +158,7 @@ def _schema_of_type(name: str, value: Any) -> Schema:
 
     def validate(value: Any) -> Any:
         try:
-            # As JSON: then a date may be a text also where the model is strict.
+            # Validate as JSON, so that even a strict model accepts a date that is written as a string.
             return adapter.validate_json(json.dumps(value))
         except ValidationError as error:
             errors = error.errors(include_url=False, include_context=False)
@@ -194,7 +194,7 @@ def _schema_of_dict(name: str, json_schema: dict[str, Any]) -> Schema:
         raise ConfigError(
             f"--schema {name}: this dict is no JSON schema: {_told([(error.absolute_path, error.message)])}"
         ) from None
-    # By itself it would fetch what a $ref names.
+    # Without this registry the validator would fetch what a $ref names.
     validator = kind(json_schema, registry=REGISTRY)
 
     def validate(value: Any) -> Any:
@@ -212,12 +212,12 @@ def _schema_of_dict(name: str, json_schema: dict[str, Any]) -> Schema:
 
 
 def _told(mistakes: Iterable[tuple[Iterable[Any], str]]) -> str:
-    """Mistakes in one line, each with the path to where it is."""
+    """Return the mistakes in one line, each with the path to its place."""
     told = []
     for path, message in mistakes:
         where = ".".join(str(step) for step in path)
         text = " ".join(f"{where}: {message}".split() if where else message.split())
-        half = _LONGEST_MISTAKE // 2  # what is wrong may be quoted at length, and why stands after it
+        half = _LONGEST_MISTAKE // 2  # a message may quote a long value before it gives the reason
         told.append(text if len(text) <= _LONGEST_MISTAKE else f"{text[:half]}…{text[-half:]}")
     more = len(told) - _MISTAKES_TOLD
     return "; ".join([*told[:_MISTAKES_TOLD], *([f"and {more} more"] if more > 0 else [])])

@@ -1,4 +1,4 @@
-"""A file of JSON lines to which many runs write, several at once."""
+"""JSON Lines logs: a file that many runs write to, several at once, and the functions that read it back."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ logger = logging.getLogger("nbretry")
 
 
 class RunLog:
-    """Where runs write their events, from any thread. A file that cannot be written any more ends the log, not a run.
+    """A log file that runs write their events to, from any thread.
+
+    If a write fails, the log ends with a warning and the runs continue.
 
     Args:
-        path: of the file, which is made or added to.
+        path: path of the file; nbretry creates it, or appends to it if it exists.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,11 +41,11 @@ class RunLog:
             raise ConfigError(f"the log cannot be written to {path}: {error.strerror or error}") from error
 
     def run(self) -> RunWriter:
-        """What one run's events are handed to."""
+        """Return a renderer that writes the events of one run to this log."""
         return RunWriter(self)
 
     def close(self) -> None:
-        """Close the file; what runs write after that is lost."""
+        """Close the file; later events are discarded."""
         with self._lock:
             self._file.close()
 
@@ -64,7 +66,7 @@ class RunWriter:
     """A renderer that writes one run's events to a log.
 
     Args:
-        log: where to.
+        log: the log to write to.
     """
 
     def __init__(self, log: RunLog) -> None:
@@ -80,25 +82,25 @@ class RunWriter:
         self._log.write(text)
 
     def flush(self) -> None:
-        """Nothing to do: every line is written at once."""
+        """Do nothing: the log flushes every write."""
 
 
 class Writable(Protocol):
-    """What takes text: a file, or part of one."""
+    """An object that text can be written to, such as a file."""
 
     def write(self, text: str, /) -> object:
-        """Take some text."""
+        """Write text."""
 
     def flush(self) -> None:
-        """Hand on what was taken."""
+        """Flush what was written."""
 
 
 class JsonLinesRenderer:
-    """Writes each event as one line of JSON, secrets masked.
+    """A renderer that writes each event as one line of JSON, with secrets masked.
 
     Args:
-        out: where the lines go, flushed with every event.
-        run: what the run is called in each line, where several runs write to one file.
+        out: the file to write to; it is flushed after every event.
+        run: identifier of the run to put into each line, needed if several runs write to one file.
     """
 
     def __init__(self, out: Writable, run: str | None = None) -> None:
@@ -108,7 +110,7 @@ class JsonLinesRenderer:
         self._attempt = 0
 
     def __call__(self, event: Event, answer: Answer) -> None:
-        """Write one event; of a text that could be the beginning of a secret, only once the rest has told."""
+        """Write one event. Text that may be the beginning of a secret is held back until more text decides that."""
         if isinstance(event, TextDelta):
             self._attempt = event.attempt
             text = self._text.feed(event.text)
@@ -126,26 +128,26 @@ class JsonLinesRenderer:
 
 
 def read_events(lines: Iterable[str]) -> Iterator[Event]:
-    """The events of such a log.
+    """Yield the events of a JSON Lines log.
 
     Args:
-        lines: of the log; empty ones are passed over.
+        lines: lines of the log; blank lines are skipped.
 
     Raises:
-        ValueError: a line is no event; the message has its number.
+        ValueError: a line is not an event; the message contains the line number.
     """
     for _, event in _read(lines):
         yield event
 
 
 def read_runs(lines: Iterable[str]) -> list[Answer]:
-    """The answers of a log to which several runs have written, in the order in which they began.
+    """Return the answers of a log that several runs have written to, in the order in which the runs began.
 
     Args:
-        lines: of the log; empty ones are passed over.
+        lines: lines of the log; blank lines are skipped.
 
     Raises:
-        ValueError: a line is no event; the message has its number.
+        ValueError: a line is not an event; the message contains the line number.
 
     Example:
         >>> import asyncio

@@ -1,4 +1,4 @@
-"""Drive runs to their ends: apply each event to the answer, paint it, and keep the answer however the run ended."""
+"""Drive runs to the end: apply each event to the answer, render both, and keep the answer whatever the outcome."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from nbretry.retry.async_bridge import cancellation
 __all__ = ["Paint", "PaintColumn", "both", "drive", "drive_all", "first_answered", "nobody_answered"]
 
 Paint = Callable[[Event, Answer], None]
-"""A renderer: it is handed each event with the answer after it."""
+"""A renderer: it is called with each event and the answer after that event."""
 
 PaintColumn = Callable[[int, Event, Answer], None]
-"""A renderer of several answers: it is handed the number of the answer, from 0, before each event."""
+"""A renderer of several answers: it is called with the index of an answer (from 0), an event and that answer."""
 
 
 async def drive(events: AsyncGenerator[Event, None], paint: Paint, keep: Callable[[Answer], None]) -> Answer:
-    """Run a question to its end: fold each event and paint it.
+    """Drive one run to the end: apply each event to the answer and pass both to the renderer.
 
     Args:
-        events: of one run.
-        paint: is handed each event with the answer after it.
-        keep: is handed the answer at the end, however it ended.
+        events: the events of the run.
+        paint: called with each event and the answer after it.
+        keep: called with the answer at the end, whatever the outcome.
+
+    Returns:
+        The answer after the last event.
 
     Raises:
-        RetryProviderError: nobody answered; ``.answer`` has what there was.
-        asyncio.CancelledError: the run was stopped; `RunCancelled` was painted.
+        RetryProviderError: no provider answered; ``.answer`` holds what arrived.
+        asyncio.CancelledError: the run was stopped; the renderer was called with `RunCancelled`.
     """
     answer = Answer()
     begun = SYSTEM_CLOCK.monotonic()
@@ -41,7 +44,7 @@ async def drive(events: AsyncGenerator[Event, None], paint: Paint, keep: Callabl
             async for event in events:
                 answer = answer.apply(event)
                 paint(event, answer)
-                if cancelled():  # and the provider goes on all the same
+                if cancelled():  # the provider swallowed the cancellation and keeps sending
                     raise asyncio.CancelledError
     except RetryProviderError as error:
         error.answer = answer
@@ -62,24 +65,26 @@ async def drive_all(
     paint: Callable[[int], Paint],
     keep: Callable[[list[Answer]], None],
 ) -> list[Answer]:
-    """Drive several runs at once. One that fails does not stop the others; one that raises anything else does.
+    """Drive several runs at once.
+
+    A run that fails with `RetryProviderError` does not stop the others; any other exception does.
 
     Args:
-        runs: the events of each.
-        paint: takes the place of a run in this order, from 0, and returns its renderer.
-        keep: is handed the answers at the end, however they ended.
+        runs: the events of each run.
+        paint: takes the index of a run (from 0) and returns the renderer for that run.
+        keep: called with all answers at the end, whatever the outcome.
 
     Returns:
         The answers in the order of the runs.
 
     Raises:
-        asyncio.CancelledError: it was stopped, and so was each run that had not ended.
-        Exception: what a run raised, except `RetryProviderError`.
+        asyncio.CancelledError: the call was cancelled; every unfinished run was stopped as well.
+        Exception: whatever a run raised, except `RetryProviderError`.
     """
     answers = [Answer()] * len(runs)
 
     async def follow(place: int) -> None:
-        with suppress(RetryProviderError):  # its answer says so, and the others go on
+        with suppress(RetryProviderError):  # the answer records the failure; the other runs continue
             await drive(runs[place], paint(place), partial(answers.__setitem__, place))
 
     tasks = [asyncio.create_task(follow(place)) for place in range(len(runs))]
@@ -99,7 +104,7 @@ async def drive_all(
 
 
 def both(first: Paint, second: Paint) -> Paint:
-    """One renderer that hands each event to two."""
+    """Return a renderer that passes each event and answer to two renderers."""
 
     def paint(event: Event, answer: Answer) -> None:
         first(event, answer)
@@ -109,13 +114,13 @@ def both(first: Paint, second: Paint) -> Paint:
 
 
 def first_answered(answers: Sequence[Answer]) -> Answer:
-    """Of the answers of a comparison the first whole one; without one the first that has text, or else the first."""
+    """Return the first completed answer of a comparison; if there is none, the first with text, or else the first."""
     whole = [answer for answer in answers if answer.state == "completed"]
     return [*whole, *(answer for answer in answers if answer.text), *answers][0]
 
 
 def nobody_answered(names: Sequence[str], answers: Sequence[Answer]) -> RetryProviderError:
-    """What a comparison fails with: of each its last exception."""
+    """Return the exception of a failed comparison, with the last exception of each provider."""
     failures: list[tuple[str, BaseException]] = []
     for name, answer in zip(names, answers, strict=True):
         failed = [attempt for attempt in answer.attempts if attempt.state == "failed"] or answer.attempts

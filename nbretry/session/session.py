@@ -1,4 +1,4 @@
-"""What the magic, the panel and the command line share: the providers by name, and one way to ask them."""
+"""The session that the magics, the panel and the command line share: providers by name, and one way to ask them."""
 
 from __future__ import annotations
 
@@ -39,27 +39,30 @@ _ANSWERS_KEPT = 50
 _BUDGET_LIMIT = "session.budget.limit"
 
 _OF_A_QUESTION = ("system", "temperature", "max_tokens", "on_break", "hedge_after", "retries", "max_cost")
-"""Settings that a question has under the same name, where None is for the session's own."""
+"""Settings that a question has under the same name; None there means the session's value."""
 
 
 @dataclass
 class Session:
-    """The providers by name of one kernel or one command, how they are doing, and the last answers.
+    """The providers by name of one kernel or one command, their health, and the latest answers.
 
-    What was set with ``%nbretry config`` comes before ``policy``, ``deadlines``, ``hedge_after`` and ``budget.limit``;
-    of those what was changed in Python comes before the environment and the files; see `setting`.
+    ``%nbretry config`` takes precedence over ``policy``, ``deadlines``, ``hedge_after`` and ``budget.limit``. If you
+    change one of these attributes in Python, it takes precedence over the environment and the settings files. See
+    `setting`.
 
     Attributes:
-        answers: the last fifty.
-        policy: the next provider is asked at once; those whose failure was passing are asked again in a second round.
-        deadlines: for providers that have none of their own.
-        hedge_after: seconds without content, or a quantile as ``"p90"``; None not to ask two at once.
-        health: how each provider has done, and who rests.
-        prices: what tokens cost; an entry of the user's own by ``prices.set``.
-        budget: what all questions together have cost, and ``budget.limit``, which they may not pass.
-        conversations: what was said before, by name.
-        clock: time and chance.
-        settings: from the files, the environment and ``%nbretry config``.
+        answers: the latest fifty answers.
+        policy: what to do after a failure; by default ask the next provider at once, and ask those with a temporary
+            failure again in a second round.
+        deadlines: time limits for providers that have none of their own.
+        hedge_after: seconds without content, or a quantile such as ``"p90"``, after which the next provider is started
+            in parallel; None never to ask two at once.
+        health: how each provider has been doing, and which ones are cooling down.
+        prices: what tokens cost; add your own prices with ``prices.set``.
+        budget: what all questions together have cost, and ``budget.limit``, which they must not exceed, in US dollars.
+        conversations: earlier questions and answers, by name of the conversation.
+        clock: source of time and randomness.
+        settings: settings from the files, the environment and ``%nbretry config``.
 
     Example:
         >>> import asyncio
@@ -89,15 +92,15 @@ class Session:
         self._provider_names = ProviderNames(self.settings)
 
     def register(self, name: str, provider: ProviderType, deadlines: Deadlines | None = None) -> None:
-        """Let a name stand for a provider, in place of what it stood for before.
+        """Register a provider under a name, replacing whatever the name meant before.
 
         Args:
             name: letters, digits, ``_``, ``-`` and ``.``.
             provider: a class or an instance.
-            deadlines: for it alone, in place of the session's.
+            deadlines: time limits for this provider alone, instead of the session's.
 
         Raises:
-            ConfigError: the name cannot be typed after ``-p``, or this is no provider.
+            ConfigError: the name cannot be typed after ``-p``, or the object is not a provider.
 
         Example:
             >>> from nbretry.testing import simulate
@@ -109,40 +112,40 @@ class Session:
         self._provider_names.register(name, provider, deadlines)
 
     def names(self) -> list[str]:
-        """Every name that stands for a provider, the user's own first."""
+        """Return the name of every provider, those you registered first."""
         return self._provider_names.names()
 
     def provider(self, name: str) -> ProviderType:
-        """The provider that a name stands for.
+        """Return the provider with this name.
 
         Args:
-            name: ``name``, or ``name:model`` for the same provider, asked for this model whatever else is named.
+            name: ``name``, or ``name:model`` for the same provider, always asked for this model.
 
         Returns:
-            Of a name alone the same object each time.
+            The provider; for a plain name, the same object each time.
 
         Raises:
-            ConfigError: nothing of that name is known, the package that offers it cannot be loaded, or a file of
-                settings has a mistake.
+            ConfigError: the name is unknown, the package that offers it cannot be loaded, the name or the model beside
+                the colon is missing, or a settings file has a mistake.
         """
         return self._provider_names.provider(name)
 
     def default_providers(self) -> list[str]:
-        """Whom to ask where nobody was named: those of the setting ``providers``, each ``name`` or ``name:model``.
+        """Return the default providers, each ``name`` or ``name:model``: those of the setting ``providers``.
 
-        Without it: the user's own, those of the files of settings, services whose key is set, the local model. The
-        system keyring is not looked into.
+        Without that setting: providers that you registered, providers of the settings files, services whose key is
+        set, and the local model if its package is installed. The system keyring is not searched for keys.
 
         Raises:
-            ConfigError: a file of settings or the environment has a mistake.
+            ConfigError: a settings file or the environment has a mistake.
         """
         return self._provider_names.default_providers()
 
     def setting(self, key: str) -> Setting:
-        """What counts for a question that does not say itself, and where it came from.
+        """Return the value that applies to a question that does not set it itself, and where the value came from.
 
         Raises:
-            ConfigError: there is no such key; or a file or the environment has a mistake.
+            ConfigError: the key is unknown, or a settings file or the environment has a mistake.
 
         Example:
             >>> session = Session()
@@ -152,17 +155,21 @@ class Session:
         return self.changed_here(self.settings.get(key))
 
     def changed_here(self, setting: Setting) -> Setting:
-        """A setting, or in its place what this session's attribute of that meaning was set to in Python."""
+        """Return the setting, or what you set in Python instead.
+
+        An attribute of this session with the same meaning replaces the setting if its value is not the default, unless
+        ``%nbretry config`` set the setting.
+        """
         name, value = self._attributes().get(setting.key, ("", None))
         if not name or setting.source == IN_SESSION or value == SETTINGS[setting.key].default:
             return setting
         return Setting(setting.key, value, name)
 
     def filled(self, question: Question) -> Question:
-        """A question with the settings where it does not say itself what it wants.
+        """Return the question with the settings filled in for everything that it does not set itself.
 
         Raises:
-            ConfigError: a file of settings or the environment has a mistake.
+            ConfigError: a settings file or the environment has a mistake.
         """
         current = {key: self.changed_here(setting).value for key, setting in self.settings.current().items()}
         limits = Deadlines(**{limit.name: current[limit.name] for limit in fields(Deadlines)})
@@ -174,25 +181,25 @@ class Session:
         )
 
     def health_of(self, name: str) -> ProviderHealth:
-        """How the provider that a name stands for is doing.
+        """Return how the provider with this name is doing.
 
         Raises:
-            ConfigError: nothing of that name is known.
+            ConfigError: the name is unknown.
         """
         return self.health.of(self.provider(name), split_name(name)[0])
 
     def retry_provider(
         self, providers: Sequence[ProviderType | str] | None = None, question: Question | None = None
     ) -> RetryProvider:
-        """One provider that asks these in order.
+        """Return one provider that asks these providers in order.
 
         Args:
             providers: as ``name`` or ``name:model``, or as objects; None for `default_providers`.
-            question: its settings come before the session's own.
+            question: a question whose options take precedence over the session's settings.
 
         Raises:
             ConfigError: a name is unknown.
-            RetryNoProviderError: nobody was named, and there is no key and no local model.
+            RetryNoProviderError: there is no provider to ask: none was named, and no key and no local model were found.
 
         Example:
             >>> from nbretry.testing import simulate
@@ -203,12 +210,12 @@ class Session:
         return self._asking(providers, self.filled(question or Question("")))
 
     def needs_price_table(self, providers: Iterable[ProviderType]) -> bool:
-        """Whether what these cost is to be looked up in the package's table, which has not been loaded yet."""
+        """Return whether prices of these providers must be looked up in a table of a package that is not loaded yet."""
         paid = (provider_name(one) for one in providers if getattr(one, "needs_auth", False))
         return any(map(self.prices.needs_package, paid))
 
     def _asking(self, providers: Sequence[ProviderType | str] | None, asked: Question) -> RetryProvider:
-        """As `retry_provider`, for a question that the settings have filled."""
+        """Like `retry_provider`, for a question that `filled` returned."""
         chosen = self._provider_names.chosen(providers)
         if not chosen:
             raise RetryNoProviderError(
@@ -232,11 +239,11 @@ class Session:
         )
 
     def events(self, question: Question) -> AsyncGenerator[Event, None]:
-        """The events of one question's run.
+        """Return the events of one question's run.
 
         Raises:
             ConfigError: the question is empty, or a provider's name is unknown.
-            RetryNoProviderError: there is nobody to ask.
+            RetryNoProviderError: there is no provider to ask.
         """
         question = self.filled(question)
         messages = build_messages(question.prompt, question.system, question.history)
@@ -253,15 +260,18 @@ class Session:
                 yield event
 
     async def ask(self, question: Question, paint: Paint, keep: Callable[[Answer], None] | None = None) -> Answer:
-        """Ask, painting every event, and keep the answer in `answers`, also one that failed or was stopped.
+        """Ask a question, render every event, and keep the answer in `answers`, even if it failed or was stopped.
 
         Args:
-            question: what is asked.
-            paint: is handed each event with the answer after it.
-            keep: is handed the answer as well, however it ended.
+            question: the question to ask.
+            paint: called with each event and the answer after it.
+            keep: called with the answer at the end as well, whatever the outcome.
+
+        Returns:
+            The answer after the last event.
 
         Raises:
-            RetryProviderError: nobody answered; ``.answer`` has what there was.
+            RetryProviderError: no provider answered; ``.answer`` holds what arrived.
             Exception: as for `events`.
         """
 
@@ -279,19 +289,23 @@ class Session:
         paint: PaintColumn,
         keep: Callable[[list[Answer]], None] | None = None,
     ) -> list[Answer]:
-        """Ask several at once, each for itself, painting every event, and keep all their answers in `answers`.
+        """Ask several providers at once, render every event, and keep all answers in `answers`.
 
-        One that fails does not stop the others, and nobody answers in its place.
+        Each provider is asked on its own, without fallback. If one fails, the others continue.
 
         Args:
-            question: what is asked; whom it names itself is passed over.
-            providers: as ``name`` or ``name:model``, or as objects; one may come several times.
-            paint: is handed the answer's place in this order, from 0, each event, and the answer after it.
-            keep: is handed the answers in this order as well, however they ended.
+            question: the question to ask; its own ``providers`` are ignored.
+            providers: as ``name`` or ``name:model``, or as objects; the same provider may appear several times.
+            paint: called with the index of an answer (from 0), each event, and the answer after it.
+            keep: called with the answers, in the order of the providers, whatever the outcome.
+
+        Returns:
+            The answers in the order of the providers.
 
         Raises:
-            RetryProviderError: nobody answered; the text has a line for each, ``.answer`` is the `first_answered`.
-            asyncio.CancelledError: it was stopped, and so was each that had not ended.
+            RetryProviderError: no provider answered; the message has a line for each, and ``.answer`` is the one that
+                `nbretry.session.runs.first_answered` picks.
+            asyncio.CancelledError: the comparison was stopped, and with it each unfinished run.
             Exception: as for `events`.
 
         Example:
@@ -320,24 +334,24 @@ class Session:
 
     @property
     def log_path(self) -> Path | None:
-        """The file that every event is written to; None where there is none."""
+        """Path of the file that every event is written to; None if there is no log."""
         return None if self._log is None else self._log.path
 
     def start_log(self, path: str | Path) -> None:
-        """Write every event of every run from now on to a file, as JSON lines, secrets masked.
+        """Write every event of every run from now on to a file, as JSON Lines with secrets masked.
 
         Args:
-            path: of the file, which is made or added to.
+            path: path of the file; nbretry creates it, or appends to it if it exists.
 
         Raises:
-            ConfigError: it cannot be written.
+            ConfigError: the file cannot be written.
         """
         log = RunLog(Path(path))
         self.stop_log()
         self._log = log
 
     def stop_log(self) -> None:
-        """Write no more events; the file is closed."""
+        """Stop writing events and close the file."""
         log, self._log = self._log, None
         if log is not None:
             log.close()
@@ -346,10 +360,10 @@ class Session:
         return paint if self._log is None else both(self._log.run(), paint)
 
     def limited_budget(self) -> Budget:
-        """`budget`, with the limit that counts now.
+        """Apply the current limit to `budget`, and return it.
 
         Raises:
-            ConfigError: a file of settings or the environment has a mistake.
+            ConfigError: a settings file or the environment has a mistake.
         """
         setting = self.setting("budget")
         if setting.source != _BUDGET_LIMIT:
@@ -357,7 +371,7 @@ class Session:
         return self.budget
 
     def _attributes(self) -> dict[str, tuple[str, Any]]:
-        """By key what can be set in Python as well: the attribute and its value."""
+        """Return, by key, the settings that you can also set in Python: name of the attribute, and its value."""
         limits = {limit.name: ("session.deadlines", getattr(self.deadlines, limit.name)) for limit in fields(Deadlines)}
         limit = self.budget.limit
         return limits | {
@@ -373,7 +387,7 @@ _default = Session()
 
 
 def default_session() -> Session:
-    """The session of this process.
+    """Return the session of this process.
 
     >>> session = default_session()
     >>> session.budget.limit = 1.0  # US dollars for all questions of this kernel
@@ -384,15 +398,15 @@ def default_session() -> Session:
 
 
 def register(name: str, provider: ProviderType, deadlines: Deadlines | None = None) -> None:
-    """Let a name stand for a provider in ``%%ask -p NAME``, in `ask` and in the panel.
+    """Register a provider under a name, for ``%%ask -p NAME``, `ask` and the panel.
 
     Args:
         name: letters, digits, ``_``, ``-`` and ``.``.
         provider: a class or an instance; see `nbretry.retry.contract` for what makes a provider.
-        deadlines: for it alone, in place of the session's.
+        deadlines: time limits for this provider alone, instead of the session's.
 
     Raises:
-        ConfigError: the name cannot be typed after ``-p``, or this is no provider.
+        ConfigError: the name cannot be typed after ``-p``, or the object is not a provider.
 
     Example:
         >>> import asyncio

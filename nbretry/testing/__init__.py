@@ -1,7 +1,7 @@
-"""Faults on demand, for testing your own notebook or program: providers that misbehave as a script says.
+"""Faults on demand for testing your own notebook or program: providers that misbehave according to a script.
 
-`simulate` gives a provider in this process, which needs neither a network nor an SDK; `FaultServer` does the same on
-the wire. Both play the scripts of `nbretry.providers.script`:
+`simulate` returns a provider in this process, which needs neither a network nor an SDK; `FaultServer` does the same
+over HTTP. Both play the scripts of `nbretry.providers.script`:
 
 >>> from nbretry.providers import RetryProvider
 >>> from nbretry.testing import simulate
@@ -31,20 +31,21 @@ def simulate(
     delay: float = 0.0,
     clock: Clock = SYSTEM_CLOCK,
 ) -> ScriptedProvider:
-    """A provider that misbehaves as scripted: one play a call, the last one repeats.
+    """Return a provider that misbehaves according to a script: one play per call, and the last one repeats.
 
     Args:
-        script: as ``"429 retry-after=2, hang, 'Hello' cut, ok"``; see `nbretry.providers.script.parse_script`.
+        script: the script, such as ``"429 retry-after=2, hang, 'Hello' cut, ok"``; see
+            `nbretry.providers.script.parse_script`.
         name: the provider's name.
-        model: the model's name, as the answer tells it.
+        model: the model's name, as the answer reports it.
         delay: seconds before each chunk of text.
-        clock: what is waited by.
+        clock: the clock for all waits.
 
     Returns:
-        The provider; its ``calls`` are what it was asked.
+        The provider; its ``calls`` lists what it was asked.
 
     Raises:
-        ConfigError: the script's text has a step that is unknown, or there is no play.
+        ConfigError: the script's text has an unknown step, or there is no play.
 
     Example:
         >>> from nbretry import RetryProvider

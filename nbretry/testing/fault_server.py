@@ -1,4 +1,4 @@
-"""`FaultServer`: a local HTTP server that answers, refuses, hangs and breaks off as a script says."""
+"""`FaultServer`, a local HTTP server that answers, refuses, hangs and breaks off according to a script."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ _PROTOCOLS: dict[str, type[WireProtocol]] = {
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """One request, as it came.
+    """One request, as the server received it.
 
     Attributes:
         method: ``POST``, or ``GET`` for the list of models.
-        path: as ``/v1/chat/completions``, without a query.
-        model: the model that was asked for; empty where none was.
-        messages: the conversation; empty where there was none.
-        body: the whole body; empty where it was no JSON object.
-        headers: by their names in lower case; a key shows as ``[secret]``.
+        path: the path without its query, such as ``/v1/chat/completions``.
+        model: the requested model; empty if there was none.
+        messages: the conversation; empty if there was none.
+        body: the whole body; empty if it was not a JSON object.
+        headers: the headers by lower-case name; a key is replaced by ``[secret]``.
 
     Example:
         >>> with FaultServer("ok") as server:
@@ -69,10 +69,10 @@ class ReceivedRequest:
 
 
 class FaultServer:
-    """A server on this machine that misbehaves as scripted, to test what asks it.
+    """A server on this machine that misbehaves according to a script, for testing its clients.
 
-    It speaks OpenAI's chat completions at ``url`` and Anthropic's messages at ``origin``, streamed and not streamed,
-    takes any key, and is reached from this machine only. It runs in a thread of its own:
+    It speaks OpenAI's chat completions at ``url`` and Anthropic's messages at ``origin``, with and without streaming.
+    It accepts any key, and can be reached from this machine only. It runs in its own thread:
 
     >>> import urllib.error, urllib.request
     >>> with FaultServer({"busy": "429 retry-after=2", "good": "'Hello' ' world'"}) as server:
@@ -87,14 +87,14 @@ class FaultServer:
     ['busy']
 
     Args:
-        script: one script for every model, or a mapping from a model's name to its own script, where other models are
-            unknown; each request takes the next play of its script, the last one repeats. Scripts are those of
+        script: one script for every model, or a mapping from a model's name to its own script; other models are then
+            unknown. Each request takes the next play of its script, and the last one repeats. For the text form see
             `nbretry.providers.script.parse_script`.
-        port: where to listen; 0 for any free port.
+        port: the port to listen on; 0 for any free port.
         delay: seconds before each chunk of text.
 
     Raises:
-        ConfigError: a script has a step that is unknown or that a server cannot do, or there is no play.
+        ConfigError: a script has a step that is unknown or that a server cannot play, or there is no play.
     """
 
     def __init__(self, script: Script | Mapping[str, Script], *, port: int = 0, delay: float = 0.0) -> None:
@@ -120,7 +120,7 @@ class FaultServer:
 
     @property
     def models(self) -> list[str]:
-        """Names of the models that it serves; one name that stands for all where there is one script for all."""
+        """Names of the models that it serves; a single placeholder if one script serves all models."""
         return [model if model != _EVERY_MODEL else _ANY_MODEL for model in self._plays]
 
     @property
@@ -145,29 +145,32 @@ class FaultServer:
 
     @property
     def requests(self) -> list[ReceivedRequest]:
-        """Every request so far, in order; the last 10,000 of them."""
+        """The requests so far, in order; only the last 10,000 are kept."""
         with self._changed:
             return list(self._requests)
 
     @property
     def open_streams(self) -> int:
-        """How many answers are being sent now; one that hangs counts until its client goes away."""
+        """How many answers are being sent now; one that hangs counts until its client disconnects."""
         return self._open_streams
 
     def wait_until_idle(self, timeout: float = 5.0) -> bool:
-        """Whether every client has gone away or has its answer, waited for so many seconds at most.
+        """Wait until every client has its answer or has disconnected, and return whether that happened in time.
 
-        It holds up its thread: where the client runs in an event loop, call it by ``asyncio.to_thread``.
+        This blocks the thread: if the client runs in an event loop, call it with ``asyncio.to_thread``.
+
+        Args:
+            timeout: the longest wait in seconds.
         """
         with self._changed:
             return self._changed.wait_for(lambda: self._open_streams == 0, timeout)
 
     def provider(self, model: str | None = None, **settings: Any) -> OpenAIProvider:
-        """A provider that asks this server.
+        """Return a provider that asks this server.
 
         Args:
-            model: the model to ask; by default the first one. It is the provider's name, too, unless ``name`` is given.
-            **settings: as for `nbretry.providers.OpenAIProvider`, whose extra ``openai`` has to be installed.
+            model: the model to ask; by default the first one. It is also the provider's name, unless ``name`` is given.
+            **settings: as for `nbretry.providers.OpenAIProvider`, which needs the extra ``openai``.
 
         Raises:
             RuntimeError: the server has not been started.
@@ -185,7 +188,7 @@ class FaultServer:
         return OpenAIProvider(**{"base_url": self.url, "api_key": "none", "model": model, "name": model, **settings})
 
     def start(self) -> FaultServer:
-        """Begin to listen.
+        """Start the server.
 
         Raises:
             OSError: the port is taken.
@@ -196,17 +199,17 @@ class FaultServer:
         listener = socket.create_server((_HOST, self._wanted_port))  # connections queue from here on
         self._port = listener.getsockname()[1]
         self._loop, self._stopping = asyncio.SelectorEventLoop(), asyncio.Event()
-        # A daemon, so that a server which nobody stops does not keep its program from ending.
+        # A daemon thread, so that a server that is never stopped does not keep its program from ending.
         self._thread = threading.Thread(target=self._run, args=(listener,), name="nbretry-fault-server", daemon=True)
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Break off every answer, close every connection and end the thread. Without effect where it is stopped."""
+        """Break off every answer, close every connection and end the thread; do nothing if the server is stopped."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        with contextlib.suppress(RuntimeError):  # it has ended by itself
+        with contextlib.suppress(RuntimeError):  # the loop has already ended by itself
             self._loop.call_soon_threadsafe(self._stopping.set)
         thread.join()
 
@@ -219,7 +222,7 @@ class FaultServer:
         self.stop()
 
     def _run(self, listener: socket.socket) -> None:
-        # Not asyncio.run: nest_asyncio replaces that with one that needs a loop of the main thread.
+        # Not asyncio.run: nest_asyncio replaces it with a version that needs a loop of the main thread.
         with listener, asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._serve(listener))
 
@@ -229,7 +232,7 @@ class FaultServer:
         def accept() -> None:
             try:
                 connection, _ = listener.accept()
-            except OSError:  # the client has gone already
+            except OSError:  # the client has already disconnected
                 return
             if len(connections) >= _MOST_CONNECTIONS:
                 connection.close()
@@ -239,7 +242,7 @@ class FaultServer:
             task.add_done_callback(connections.discard)
             task.add_done_callback(lambda _: connection.close())
 
-        # Not asyncio.start_server, which leaves a connection open that it is about to hand over when it is closed.
+        # Not asyncio.start_server: when closed, it leaves a connection open that it was about to hand over.
         listener.setblocking(False)
         self._loop.add_reader(listener, accept)
         await self._stopping.wait()
@@ -249,7 +252,7 @@ class FaultServer:
         await asyncio.gather(*connections, return_exceptions=True)
 
     async def _talk(self, connection: socket.socket) -> None:
-        """The requests of one connection, one after the other."""
+        """Answer the requests of one connection, one after the other."""
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             reader, writer = await asyncio.open_connection(sock=connection)
             try:
@@ -263,7 +266,7 @@ class FaultServer:
                 writer.transport.abort()
 
     async def _answer_next(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes) -> bytes:
-        """Read a request and answer it. Gives what has come of the next one meanwhile."""
+        """Read a request and answer it; return the part of the next request that was read in the meantime."""
         try:
             received = await _read_request(reader, early)
         except _UnreadableError as error:
@@ -314,7 +317,7 @@ class FaultServer:
             await player.play(play)
 
     def _next_play(self, model: str) -> Sequence[Step] | None:
-        """What to answer with; None for a model that is unknown."""
+        """Return the play to answer with; None for an unknown model."""
         whose = model if model in self._plays else _EVERY_MODEL
         if whose not in self._plays:
             return None

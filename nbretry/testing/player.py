@@ -1,4 +1,4 @@
-"""Plays a script's play on a connection: what each step is on a real wire."""
+"""Plays one play of a script on an HTTP connection."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ __all__ = ["Hangup", "Player", "Response"]
 _KEEP_ALIVE_INTERVAL = 0.1
 _NO_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _BEFORE_RESET = 0.1
-"""Seconds between the last text and a reset, which may otherwise take the text from the client's hands."""
+"""Seconds between the last text and a reset; without this pause, the client may lose text that it has not read yet."""
 
 
 class Hangup(Exception):
-    """This connection is over."""
+    """The connection is to be closed."""
 
 
 class Response:
@@ -48,7 +48,7 @@ class Response:
 
     Args:
         writer: the connection.
-        headers: headers that it has in any case.
+        headers: headers that the response has in any case.
     """
 
     def __init__(self, writer: asyncio.StreamWriter, headers: Mapping[str, str]) -> None:
@@ -57,13 +57,13 @@ class Response:
         self._headers = headers
 
     async def whole(self, status_code: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        """All of it: a status and JSON."""
+        """Send a whole response: a status and a JSON body."""
         data = _json(body)
         length = {"content-type": "application/json", "content-length": str(len(data))}
         await self._send(_head(status_code, {**length, **self._headers, **(headers or {})}) + data)
 
     async def begin(self, content_type: str) -> None:
-        """The headers of a 200 whose body comes in parts; nothing where they have been sent."""
+        """Send the headers of a 200 whose body follows in parts; do nothing if they have been sent."""
         if not self.begun:
             self.begun = True
             await self._send(
@@ -71,16 +71,16 @@ class Response:
             )
 
     async def part(self, data: bytes) -> None:
-        """The next part of the body."""
+        """Send the next part of the body."""
         if data:
             await self._send(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def end(self) -> None:
-        """The end of the body."""
+        """Send the end of the body."""
         await self._send(b"0\r\n\r\n")
 
     async def reset(self) -> NoReturn:
-        """End the connection by a RST, as a process that dies does."""
+        """End the connection with a TCP RST, as a process that dies does."""
         if self.begun:
             await asyncio.sleep(_BEFORE_RESET)
         connection = self._writer.get_extra_info("socket")
@@ -97,10 +97,10 @@ class Player:
     """Plays one play as the answer to one request.
 
     Args:
-        response: where to.
-        protocol: how it is said.
-        streamed: whether the answer is wanted in pieces.
-        prompt_tokens: tokens of the question.
+        response: the response to write to.
+        protocol: the protocol that formats the answer.
+        streamed: whether the client wants the answer as a stream.
+        prompt_tokens: number of tokens of the question.
         delay: seconds before each chunk of text.
     """
 
@@ -119,11 +119,11 @@ class Player:
         self._usage = Usage(prompt_tokens)
 
     async def play(self, play: Sequence[Step]) -> None:
-        """Play it.
+        """Send the steps of a play as the response.
 
         Raises:
-            Hangup: the connection is over with it.
-            ConnectionError: the client went away.
+            Hangup: the play ends the connection.
+            ConnectionError: the client disconnected.
         """
         for step in play if self._streamed else in_one_piece(play):
             match step:
@@ -205,7 +205,7 @@ class Player:
         return _json(self._protocol.whole(text, reasoning, self._finish_reason, self._counted()))
 
     def _counted(self) -> Usage:
-        """The tokens: those that the script tells, else a word counts as one."""
+        """Return the token counts: those of the script, else one token per word."""
         if self._usage.completion_tokens is not None:
             return self._usage
         return Usage(self._usage.prompt_tokens, len("".join([*self._reasoning, " ", *self._texts]).split()))
@@ -219,7 +219,7 @@ def _retry_after(refusal: Refusal) -> dict[str, str]:
     if refusal.retry_after is None:
         return {}
     if refusal.as_date:
-        # The date's seconds are whole ones: rather later than sooner.
+        # An HTTP date has whole seconds: round up, so that the client does not retry too early.
         return {"retry-after": formatdate(math.ceil(time.time() + refusal.retry_after), usegmt=True)}
     return {"retry-after": f"{refusal.retry_after:g}"}
 

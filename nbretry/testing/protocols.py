@@ -1,4 +1,4 @@
-"""What a service says of an answer or a failure: the JSON of OpenAI's chat completions and of Anthropic's messages."""
+"""JSON of answers and failures in the protocols of OpenAI's chat completions and of Anthropic's messages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["AnthropicMessages", "ChatCompletions", "WireProtocol"]
 
 
 class WireProtocol:
-    """How one answer is said; the methods give events as bytes, and bodies as what is to become JSON.
+    """Format of one answer; the methods return stream events as bytes, and bodies as values to encode as JSON.
 
     Args:
-        model: the model that was asked for.
-        number: number of the request, for its identifier.
-        tells_usage: whether the client wants the tokens told in a stream.
+        model: the requested model.
+        number: number of the request, used in its identifier.
+        tells_usage: whether the client wants token counts in a stream.
     """
 
     request_id_header: ClassVar[str]
@@ -29,39 +29,39 @@ class WireProtocol:
         self.tells_usage = tells_usage
 
     def start(self, prompt_tokens: int) -> bytes:
-        """What comes before the first content."""
+        """Return what precedes the first content."""
         raise NotImplementedError
 
     def text(self, text: str) -> bytes:
-        """A chunk of the answer."""
+        """Return a chunk of the answer."""
         raise NotImplementedError
 
     def reasoning(self, text: str) -> bytes:
-        """A chunk of the reasoning."""
+        """Return a chunk of the reasoning."""
         raise NotImplementedError
 
     def finish(self, reason: str, usage: Usage) -> bytes:
-        """What comes after the last content."""
+        """Return what follows the last content."""
         raise NotImplementedError
 
     def whole(self, text: str, reasoning: str, reason: str, usage: Usage) -> dict[str, Any]:
-        """The answer in one piece."""
+        """Return the whole answer, for a client that does not stream."""
         raise NotImplementedError
 
     def refusal(self, status_code: int, message: str) -> dict[str, Any]:
-        """The body of a response with an HTTP status of 400 or more."""
+        """Return the body of a response with an HTTP status of 400 or more."""
         raise NotImplementedError
 
     def unknown_model(self) -> dict[str, Any]:
-        """The body of a 404 for a model that is not there."""
+        """Return the body of a 404 for an unknown model."""
         raise NotImplementedError
 
     def error(self, status_code: int, message: str) -> dict[str, Any]:
-        """The error as it is told inside an answer, where the HTTP status can tell it no more."""
+        """Return the error to send inside an answer, when the HTTP status has already been sent."""
         raise NotImplementedError
 
     def error_event(self, status_code: int, message: str) -> bytes:
-        """`error` as an event."""
+        """Return `error` as a stream event."""
         raise NotImplementedError
 
 
@@ -107,7 +107,7 @@ class ChatCompletions(WireProtocol):
         return self.refusal(404, f"the model {self.model!r} does not exist")
 
     def error(self, status_code: int, message: str) -> dict[str, Any]:
-        # OpenAI's own events have words in this place; servers of its protocol that pass a status on have the number.
+        # OpenAI itself sends a word as the code; compatible servers that pass a status on send its number.
         body = self.refusal(status_code, message)
         return {"error": {**body["error"], "code": status_code}}
 

@@ -1,4 +1,4 @@
-"""Asking from IPython: one function behind the magic in both its forms, behind `ask` and behind the panel."""
+"""Ask from IPython: the functions that ``%%ask``, ``%ask``, `nbretry.ask` and the panel share."""
 
 from __future__ import annotations
 
@@ -44,27 +44,30 @@ async def ask(
     retries: int | None = None,
     max_cost: float | None = None,
 ) -> Answer:
-    """``%%ask`` as a function: ``answer = await nbretry.ask("Why is the sky blue?")``.
+    """Ask from Python, as ``%%ask`` does: ``answer = await nbretry.ask("Why is the sky blue?")``.
 
-    In a notebook the answer streams into the cell's output; elsewhere nothing is shown.
+    In IPython the answer is shown while it streams, in a notebook in the cell's output. Outside of IPython nothing is
+    shown.
 
     Args:
         prompt: the question.
-        providers: whom to ask in this order, as ``name``, ``name:model`` or objects; None for the session's own order.
+        providers: the providers to ask, in this order, as ``name``, ``name:model`` or objects; None for the session's
+            own order.
         model: name of the model; empty for each provider's default.
         system: a system prompt.
         temperature: 0 to 2; None for the provider's default.
         max_tokens: the longest answer in tokens; None for the provider's default.
-        on_break: what follows a stream that dies after content: ``restart``, ``continue`` or ``raise``.
-        hedge_after: seconds without content, or a quantile as ``"p90"``, after which the next provider is asked beside.
-        deadlines: limits of each attempt, in place of the session's.
-        retries: how often one provider is asked again before the next.
-        max_cost: US dollars; a request that would pass what is left of it is not sent.
+        on_break: what to do if a stream breaks off after content: ``restart``, ``continue`` or ``raise``.
+        hedge_after: start the next provider in parallel after this many seconds without content, or after a quantile
+            such as ``"p90"``.
+        deadlines: time limits of each attempt; a limit that is None is taken from the session.
+        retries: how often to retry one provider before falling back to the next.
+        max_cost: US dollars; a request that would exceed what is left of this budget is not sent.
 
     Raises:
-        RetryProviderError: every provider failed; ``.answer`` has what there was.
+        RetryProviderError: every provider failed; ``.answer`` has the partial answer.
         asyncio.CancelledError: the task was cancelled, or in a notebook the kernel was interrupted.
-        RetryNoProviderError: there is nobody to ask.
+        RetryNoProviderError: there is no provider to ask.
         ConfigError: the question is empty, or a provider's name is unknown.
 
     Example:
@@ -95,14 +98,14 @@ async def ask(
 
 
 async def ask_in_shell(shell: InteractiveShell | None, prepared: Prepared) -> Any:
-    """Ask, show the answer where this shell shows things, and keep it, however it ended, in the user's ``_answer``.
+    """Ask, show the answer in this shell, and keep it in the user's ``_answer``, however the run ended.
 
     Args:
-        shell: the user's; None outside of IPython.
-        prepared: what is asked.
+        shell: the user's shell; None outside of IPython.
+        prepared: the question and its options.
 
     Returns:
-        The `Answer`, or what its format makes of it.
+        The `Answer`, or the value that its format makes of it.
     """
     asked = prepared.asked
 
@@ -113,7 +116,7 @@ async def ask_in_shell(shell: InteractiveShell | None, prepared: Prepared) -> An
             remember_shown(answer)
 
     if asked.new and prepared.conversation is not None:
-        default_session().events(prepared.question)  # raises now what the user has to mend: nothing is forgotten for it
+        default_session().events(prepared.question)  # raises what the user must fix before anything is forgotten
         prepared.conversation.clear()
     try:
         with wakeful_loop():
@@ -133,17 +136,19 @@ async def ask_prepared(
     keep: Callable[[Answer], None],
     tell: Callable[[str], None] | None = None,
 ) -> Any:
-    """Ask, again where the answer is not in its format, and let the conversation go on with it, however it ended.
+    """Ask, ask again if the answer is not in its format, and add the last answer to the conversation.
+
+    The answer is added however its run ended.
 
     Args:
-        shell: the user's; None outside of IPython.
-        prepared: what is asked.
-        new_renderer: gives what paints one run.
-        keep: is handed each run's answer.
+        shell: the user's shell; None outside of IPython.
+        prepared: the question and its options.
+        new_renderer: returns the renderer for one run.
+        keep: called with the answer of each run.
         tell: shows a line of text; in the running cell by default.
 
     Returns:
-        The `Answer`, or what its format makes of it.
+        The `Answer`, or the value that its format makes of it.
     """
     conversation = prepared.conversation
     kept: list[Answer] = []
@@ -163,17 +168,17 @@ async def ask_prepared(
         return await ask_in_format(shell, prepared, ask_once, tell)
     finally:
         if conversation is not None and kept:
-            # Of answers that had to be given again the last one counts, and the system prompt as the user wrote it.
+            # If the question was asked again, the last answer counts, with the system prompt as the user wrote it.
             question = replace(prepared.question, system=prepared.asked.question.system)
             conversation.add(question, kept[-1], prepared.in_place_of)
 
 
 def renderer(shell: InteractiveShell | None, output_format: Format = "markdown") -> Paint:
-    """What paints a run where a shell shows things.
+    """Return the renderer for a run: for the terminal, the console or the cell's output.
 
     Args:
-        shell: the user's; None to paint nothing.
-        output_format: what the answer is to be.
+        shell: the user's shell; None to paint nothing.
+        output_format: the format that the answer should have.
     """
     if shell is None:
         return _paint_nothing

@@ -1,12 +1,12 @@
-"""Questions that are answered in the background: ``%%ask --background``.
+"""Answer questions in the background: ``%%ask --background``.
 
-The cell ends at once. The run lives in the event loop of a thread of its own, which all of them share, so that it goes
-on while other cells run, also such as block the kernel. Its answer streams into the cell that asked.
+The cell ends at once. All background runs share one event loop in a thread of its own, so they continue while other
+cells run, even cells that block the kernel. The answer streams into the cell that asked.
 
-- An interrupt of the kernel does not stop it; `BackgroundAnswer.stop` does, and so does the end of the process.
-- The user's variables change between cells, never while one runs that has not waited for it. ``_answer`` stays the
-  answer to the question that was asked last: one that was asked before and has ended later does not take its place.
-- In a terminal nothing is painted, as the user types there; the answer is shown where it is displayed or awaited.
+- An interrupt of the kernel does not stop the run; `BackgroundAnswer.stop` does, and so does the end of the process.
+- The user's variables change between cells, and inside a cell only if that cell waits for the answer. ``_answer`` stays
+  the answer to the question that was asked last: an earlier question that ends later does not replace it.
+- In a terminal nothing is painted, as the user types there. To see the answer, display it or await it.
 """
 
 from __future__ import annotations
@@ -51,27 +51,28 @@ logger = logging.getLogger("nbretry")
 
 _KEPT = 50
 _OUTPUTS = 4
-"""The reasoning, the answer, its report, and a place for what else there is to say."""
+"""Number of outputs: the reasoning, the answer, its report, and one for other messages."""
 _WAKING_INTERVAL = 0.2
 _STOPPED = "stopped; what there is of the answer is in .answer"
 _NOT_AWAITED = "no longer awaited; the question goes on in the background"
 
 Note: TypeAlias = Callable[[Answer], None]
-"""Is handed the answer whenever there is something new."""
+"""A callback that gets the answer each time it has changed."""
 
 
 class BackgroundAnswer:
-    """A question that is being answered in the background; made by `start`. Any thread may use it.
+    """A question that is being answered in the background; made by `start`. You can use it from any thread.
 
-    ``await`` it, in any event loop and as often as you like, for its value: the `Answer`, or with ``-f`` what the
-    format makes of it. Where the run failed that raises its `RetryProviderError`, where it was stopped
-    `asyncio.CancelledError`. To cancel whoever awaits it does not stop it.
+    ``await`` it, in any event loop and as often as you like, to get its value: the `Answer`, or with ``-f`` the value
+    that the format makes of it. If the run failed, that raises its `RetryProviderError`; if it was stopped,
+    `asyncio.CancelledError`. Cancelling the code that awaits it does not stop the run.
 
     Args:
-        ask: asks, in the thread, and gives the value; it is handed what takes note of each answer on the way.
-        ended: is called in the thread at the end, before anybody who waits goes on.
-        taken: is called whenever somebody has waited and is given the value.
-        painted: whether the text is to be seen elsewhere; if not, it is where this is displayed.
+        ask: asks the question, in the background thread, and returns the value; it gets a callback for each new state
+            of the answer.
+        ended: called in the background thread when the run has ended, before waiting code continues.
+        taken: called each time code that waited gets the outcome.
+        painted: whether the text is shown elsewhere; if not, displaying this object shows it.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class BackgroundAnswer:
         self._value: Any = None
         self._exception: BaseException | None = None
         self._ended: Future[None] = Future()
-        self._ended.set_running_or_notify_cancel()  # so that it cannot be cancelled by whoever awaits it
+        self._ended.set_running_or_notify_cancel()  # so that code that awaits it cannot cancel it
         self._cancel = spawn(self._run, self._finish)
 
     @property
@@ -112,27 +113,27 @@ class BackgroundAnswer:
         return self._answer.text
 
     def done(self) -> bool:
-        """Whether it has ended."""
+        """Return whether the run has ended."""
         return self._ended.done()
 
     def stop(self) -> None:
-        """Stop it, and keep what has come. Returns at once; where it has ended or was stopped before, does nothing."""
+        """Stop the run and keep the answer so far. Returns at once; does nothing if the run is over already."""
         self._cancel()
 
     def exception(self) -> BaseException | None:
-        """What awaiting it raises; None where that is nothing, or not known yet."""
+        """Return the exception that awaiting it raises; None if there is none or the run has not ended yet."""
         return self._exception
 
     def result(self, timeout: float | None = None) -> Any:
-        """Wait for it without ``await``, and give its value. An interrupt ends the waiting and not the run.
+        """Wait for the run without ``await`` and return its value. An interrupt ends the wait, not the run.
 
         Args:
-            timeout: seconds to wait at most; None for as long as it takes.
+            timeout: how long to wait at most, in seconds; None for no limit.
 
         Raises:
-            TimeoutError: it has not ended in that time; it goes on.
-            RetryProviderError: nobody answered.
-            asyncio.CancelledError: it was stopped.
+            TimeoutError: the run has not ended within that time; it continues.
+            RetryProviderError: every provider failed.
+            asyncio.CancelledError: the run was stopped.
             Exception: whatever else the run raised.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -140,7 +141,7 @@ class BackgroundAnswer:
             left = _WAKING_INTERVAL if deadline is None else min(_WAKING_INTERVAL, deadline - time.monotonic())
             if left <= 0:
                 raise TimeoutError(f"it has not ended in {timeout:g} s, and goes on")
-            # A bound, as an unbounded wait cannot be interrupted from the keyboard on every system.
+            # A short wait, as on some systems an unlimited one cannot be interrupted from the keyboard.
             wait([self._ended], left)
         return self._outcome()
 
@@ -164,7 +165,7 @@ class BackgroundAnswer:
                 with wakeful_loop():
                     await asyncio.wrap_future(self._ended)
             except asyncio.CancelledError as cancelled:
-                shown_as(cancelled, _NOT_AWAITED)  # an interrupt of the cell that waits
+                shown_as(cancelled, _NOT_AWAITED)  # the cell that waits was interrupted
                 raise
         return self._outcome()
 
@@ -188,7 +189,7 @@ class BackgroundAnswer:
             return await self._ask(self._note), None
         except asyncio.CancelledError:
             raise
-        except BaseException as exception:  # a task that fails with KeyboardInterrupt would end the loop of all others
+        except BaseException as exception:  # a task that raises KeyboardInterrupt would end the loop for all runs
             return None, exception
 
     def _finish(self, task: asyncio.Task[tuple[Any, BaseException | None]]) -> None:
@@ -208,25 +209,27 @@ class BackgroundAnswer:
 
 
 def start(shell: InteractiveShell, prepared: Prepared) -> BackgroundAnswer:
-    """Ask in the background and show the answer in the running cell's output, which has all its outputs from now on.
+    """Ask in the background and show the answer in the running cell, whose outputs are all created now.
 
-    The user's ``_background`` is the list of the last fifty, the newest last. ``-o NAME`` has the `BackgroundAnswer`
-    at once. The `Answer` is kept as that of any question once it has ended, see this module's description.
+    The user's ``_background`` is the list of the last fifty background answers, newest last. ``-o NAME`` puts the
+    `BackgroundAnswer` into that variable at once. When the run has ended, its `Answer` is kept as for any question; see
+    the description of this module.
 
     Args:
-        shell: the user's.
-        prepared: what is asked.
+        shell: the user's shell.
+        prepared: the question and its options.
 
     Raises:
-        ConfigError: the question is empty, a provider's name is unknown, or the format is ``code``.
-        RetryNoProviderError: there is nobody to ask.
+        ConfigError: the question is empty, a provider's name is unknown, the format is ``code``, or no thread can be
+            started.
+        RetryNoProviderError: there is no provider to ask.
     """
     asked, session = prepared.asked, default_session()
     if asked.format == "code":
         raise ConfigError(
             "-f code and --background do not go together: only a cell that runs can put code into the next one"
         )
-    session.events(prepared.question)  # raises now what the user has to mend
+    session.events(prepared.question)  # raises now what the user must fix
     _load(prepared.question)
     if asked.new and prepared.conversation is not None:
         prepared.conversation.clear()
@@ -246,11 +249,11 @@ _kept: deque[BackgroundAnswer] = deque(maxlen=_KEPT)
 
 
 class _Cell:
-    """The cell that has asked: what it shows, and what it leaves in the user's variables.
+    """The cell that asked: shows the answer and puts it into the user's variables.
 
     Args:
-        shell: the user's, in which the cell runs.
-        prepared: what it asks.
+        shell: the user's shell, in which the cell runs.
+        prepared: the question and its options.
     """
 
     def __init__(self, shell: InteractiveShell, prepared: Prepared) -> None:
@@ -262,7 +265,7 @@ class _Cell:
         self._lines: list[str] = []
         self._painted = hasattr(shell, "kernel")
         self._captured = is_captured(shell)
-        self._publish: Callable[..., None] = shell.display_pub.publish  # other cells may have others
+        self._publish: Callable[..., None] = shell.display_pub.publish  # another cell may have another publisher
         self._outputs: LateOutputs | None = None
         if not self._painted:
             self._publish({"text/plain": f"asking in the background; see {BACKGROUND_VARIABLE}[-1]"}, {})
@@ -272,7 +275,7 @@ class _Cell:
             self._publish = self._outputs.publish
 
     async def ask(self, note: Note) -> Any:
-        """Ask, and tell what comes."""
+        """Ask, and pass each new state of the answer to ``note``."""
 
         def new_renderer() -> Paint:
             return noting(note, self._new_renderer())
@@ -284,7 +287,7 @@ class _Cell:
         return await ask_prepared(self._shell, self._prepared, new_renderer, keep, self._tell)
 
     def end(self, background: BackgroundAnswer) -> None:
-        """Show the end, where there is more to it than the report tells, and keep the answer."""
+        """Show how the run ended if the report does not say so, and keep the answer."""
         exception = background.exception()
         if isinstance(exception, asyncio.CancelledError):
             if background.answer.state == "pending":
@@ -298,7 +301,7 @@ class _Cell:
             self._watch.release()
 
     def put(self, background: BackgroundAnswer) -> None:
-        """Put the answer into the user's variables, the first time that this is called."""
+        """Put the answer into the user's variables; only the first call does something."""
         answer, self._answer = self._answer, None
         if answer is None:
             return
@@ -329,24 +332,24 @@ class _Cell:
 def _load(question: Question) -> None:
     """Load the packages that the question needs.
 
-    Two threads that import the same package at the same time may each find it half loaded, and the next cell may well
-    import what a provider needs.
+    If two threads import the same package at the same time, each may find it half loaded, and the next cell may well
+    import a package that a provider needs.
     """
     session = default_session()
     providers = session.retry_provider(question.providers, question).providers
     for provider in providers:
-        with suppress(Exception):  # the run tells it, and asks the next
+        with suppress(Exception):  # the run reports it and asks the next provider
             warm_up(provider)
     if session.needs_price_table(providers):
         session.prices.load_package()
 
 
 def noting(note: Note, paint: Paint) -> Paint:
-    """A renderer that tells what comes before it paints.
+    """Return a renderer that passes each answer to a callback before it paints.
 
     Args:
-        note: is told.
-        paint: paints.
+        note: the callback.
+        paint: the renderer that paints.
     """
 
     def note_and_paint(event: Event, answer: Answer) -> None:

@@ -1,7 +1,7 @@
-"""Several providers asked at once, their answers side by side in one output of the cell.
+"""Ask several providers at once and show their answers side by side in one output of the cell.
 
-The output is repainted while the answers grow, all of them together, at intervals that grow with them; the last state
-is always painted.
+All answers are repainted together while they grow, at intervals that get longer over time. The last state is always
+painted.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ COMPARISON_STOPPED = f"stopped; what there is of the answers is in {COMPARISON_V
 
 
 class Comparison(list[Answer]):
-    """The answers of several providers to one question, in the order in which those were named.
+    """The answers of several providers to one question, in the order in which the providers were named.
 
-    As the value of a cell it shows them side by side.
+    As the value of a cell it shows the answers side by side.
 
     Args:
-        names: of the providers.
+        names: names of the providers.
         answers: one for each name.
     """
 
@@ -54,18 +54,19 @@ class Comparison(list[Answer]):
 async def compare_in_shell(
     shell: InteractiveShell, question: Question, names: Sequence[str], into: str | None = None
 ) -> Comparison:
-    """Ask several at once, show their answers where this shell shows things, and keep them, however they ended.
+    """Ask several providers at once, show their answers in this shell, and keep them, however their runs ended.
 
-    All are kept in the user's ``_comparison`` and as the last of ``_answers``, the first that is whole in ``_answer``.
+    The user's ``_comparison`` gets all answers. They also become the last of ``_answers``, and the first complete one
+    becomes ``_answer``; if none is complete, the first with text, or else the first.
 
     Args:
-        shell: the user's.
-        question: what is asked.
-        names: of the providers.
-        into: another variable for all answers.
+        shell: the user's shell.
+        question: the question.
+        names: names of the providers.
+        into: name of another variable for all answers.
 
     Raises:
-        RetryProviderError: nobody answered.
+        RetryProviderError: every provider failed.
         Exception: as for `Session.compare`.
     """
     kept: list[Comparison] = []
@@ -92,11 +93,11 @@ def _renderer(shell: InteractiveShell, names: Sequence[str]) -> PaintColumn:
 
 
 class ComparisonOutput(RepaintedOutput):
-    """Renderer for a cell of a notebook.
+    """Renderer that paints a comparison into the running cell of a notebook.
 
     Args:
         shell: the shell whose running cell is painted into.
-        names: of the providers.
+        names: names of the providers.
         captured: as for `RepaintedOutput`.
     """
 
@@ -104,7 +105,7 @@ class ComparisonOutput(RepaintedOutput):
         super().__init__(shell, captured)
         self._headings = headings(names)
         self._answers = [Answer()] * len(names)
-        markdown_html("")  # loads the parser now, and not while somebody's time to the first token is measured
+        markdown_html("")  # loads the parser now, so that this is not part of a measured time to the first token
 
     def __call__(self, column: int, event: Event, answer: Answer) -> None:
         """Paint this event, now or soon; the last state is always painted."""
@@ -118,11 +119,11 @@ class ComparisonOutput(RepaintedOutput):
             self.paint_soon()
 
     def picture(self) -> Bundle:
-        """All answers so far, side by side."""
+        """Return all answers so far, side by side."""
         return {"text/html": comparison_html(self._headings, self._answers)}
 
     def paint_end(self, answers: Sequence[Answer]) -> None:
-        """Paint answers that have all ended."""
+        """Paint the answers when all of them have ended."""
         data = {
             "text/html": comparison_html(self._headings, answers),
             "text/plain": comparison_text(self._headings, answers),
@@ -131,5 +132,5 @@ class ComparisonOutput(RepaintedOutput):
 
 
 def display_comparison(shell: InteractiveShell, comparison: Comparison) -> None:
-    """Show a comparison that is at its end, as its cell showed it."""
+    """Show a comparison that has ended, as its own cell showed it."""
     ComparisonOutput(shell, comparison.names, captured=True).paint_end(comparison)

@@ -1,4 +1,4 @@
-"""``%%ask --dry-run``: what would be sent, shown in the cell."""
+"""``%%ask --dry-run``: show in the cell what would be sent."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def show_dry_run(shell: InteractiveShell, prepared: Prepared) -> None:
     """Show the messages, the providers in order and an estimate of tokens. Nothing is sent, and nothing is kept.
 
     Args:
-        shell: the user's.
-        prepared: what would be asked.
+        shell: the user's shell.
+        prepared: the question and its options.
 
     Raises:
         ConfigError: the question is empty, or a provider's name is unknown.
-        RetryNoProviderError: there is nobody to ask.
+        RetryNoProviderError: there is no provider to ask.
     """
     asked, question = prepared.asked, prepared.question
     if asked.compare is not None:

@@ -1,4 +1,4 @@
-"""A question whose answer is to have a form: code for the next cell, or JSON, asked for again where it is none."""
+"""Ask for an answer in a format: code for the next cell, or JSON, and ask again if the JSON is not valid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ask_in_format"]
 
 _ASKED_AGAIN = 2
-"""How often, where ``--retries`` does not say."""
+"""How often to ask again for JSON if ``--retries`` does not set it."""
 
 
 async def ask_in_format(
@@ -32,19 +32,20 @@ async def ask_in_format(
     ask_once: Callable[[Question], Awaitable[Answer]],
     tell: Callable[[str], None] | None = None,
 ) -> Any:
-    """Ask, and make of the answer what its format says.
+    """Ask, and turn the answer into what its format calls for.
 
     Args:
-        shell: the user's.
+        shell: the user's shell.
         prepared: the question and its format.
         ask_once: asks a question and shows the answer.
         tell: shows a line of text; in the running cell by default.
 
     Returns:
-        Of ``json`` the checked value; else the `Answer`. Of ``code``, the next cell of the notebook has it.
+        For ``json`` the checked value, otherwise the `Answer`. For ``code``, the code is also put into the next cell of
+        the notebook.
 
     Raises:
-        AnswerFormatError: the answer is not the JSON that was asked for, the last time as well.
+        AnswerFormatError: the answer is not valid JSON or does not fit the schema, even when asked again.
         Exception: whatever ``ask_once`` raises.
     """
     tell = tell or partial(_tell, shell)
@@ -94,7 +95,7 @@ def _value_of(answer: Answer, schema: Schema | None) -> Any:
 
 
 def _question_after(question: Question, answer: Answer, mistake: str) -> Question:
-    """The question that goes on from an answer which was not what was asked for."""
+    """Return the question that continues from an answer in the wrong format and asks to correct it."""
     said = build_messages(question.prompt, None, question.history)
     left = None if question.max_cost is None else max(0.0, question.max_cost - (answer.cost or 0.0))
     return replace(

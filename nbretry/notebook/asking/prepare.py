@@ -1,4 +1,4 @@
-"""What a cell asks, once everything that it takes from the notebook has been looked up."""
+"""Prepare a question: look up everything that it takes from the notebook."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["Prepared", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What a cell asks, once everything that it takes from the notebook has been looked up.
+    """A question with everything that it takes from the notebook looked up.
 
     Attributes:
-        asked: the options as they were typed.
-        question: what is asked.
-        conversation: what the question and its answer become part of.
-        schema: the form that JSON must have.
-        in_place_of: the turn of the conversation whose place this one takes, where a question is asked again.
+        asked: the options as they were typed; `prepare` fills in the session's defaults for format and context.
+        question: the question to ask.
+        conversation: the conversation that the question and its answer are added to.
+        schema: the schema that JSON must fit.
+        in_place_of: if a question is asked again, the turn of the conversation that this one replaces.
     """
 
     asked: Asked
@@ -46,13 +46,13 @@ def prepare(
     """Look up what a question takes from the notebook.
 
     Args:
-        shell: the user's.
+        shell: the user's shell.
         asked: the options and the prompt, as they were typed.
-        namespace: the variables that ``{{ name }}`` and ``--schema`` mean.
+        namespace: the variables that ``{{ name }}`` and ``--schema`` can refer to.
         in_place_of: the turn of the conversation that is asked again.
 
     Raises:
-        ConfigError: there is no such variable, or it cannot be sent.
+        ConfigError: a variable does not exist, or cannot be sent.
     """
     session = default_session()
     asked = replace(
@@ -68,7 +68,7 @@ def prepare(
         from nbretry.prompts.template import fill
 
         content = fill(content, namespace)
-    is_empty = isinstance(content, str) and not content.strip()  # which whoever asks is told
+    is_empty = isinstance(content, str) and not content.strip()  # rejected later; context must not hide it
     if asked.context and not is_empty:
         from nbretry.notebook.cells.recorder import context_block
 

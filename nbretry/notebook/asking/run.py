@@ -1,4 +1,4 @@
-"""What ``%%ask`` and ``%ask`` do once they are used; loaded with the engine at the first question."""
+"""Run ``%%ask`` and ``%ask``. This module is loaded at the first question, together with the engine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ async def answer_awaited(shell: InteractiveShell, line: str, cell: str) -> None:
     """Ask from a cell that the kernel awaits.
 
     Args:
-        shell: the user's.
-        line: what stands after ``%%ask``.
-        cell: the lines below.
+        shell: the user's shell.
+        line: the text after ``%%ask``.
+        cell: the lines below it.
     """
     prepared = _prepare(shell, line, cell, shell.user_ns)
     if _is_shown_at_once(shell, prepared):
@@ -37,7 +37,7 @@ async def answer_awaited(shell: InteractiveShell, line: str, cell: str) -> None:
         await _ask(shell, prepared)
         return
     except asyncio.CancelledError:
-        pass  # raised below, outside, so that no chain of exceptions is shown with it
+        pass  # raised below, outside the handler, so that no chain of exceptions is shown
     raise _stopped(prepared.asked)
 
 
@@ -45,13 +45,13 @@ def answer_now(shell: InteractiveShell, line: str, cell: str | None, local_ns: M
     """Ask from code that cannot await.
 
     Args:
-        shell: the user's.
-        line: what stands after ``%ask`` or ``%%ask``.
-        cell: the lines below; None for ``%ask``.
-        local_ns: variables of the function that asks; None at the top level.
+        shell: the user's shell.
+        line: the text after ``%ask`` or ``%%ask``.
+        cell: the lines below it; None for ``%ask``.
+        local_ns: local variables of the function that asks; None at the top level.
 
     Returns:
-        Of ``%ask`` the answer, or what its format makes of it; of ``%%ask`` None.
+        For ``%ask`` what `answer_prepared` returns; for ``%%ask`` None.
     """
     variables = shell.user_ns
     answer = answer_prepared(
@@ -61,14 +61,14 @@ def answer_now(shell: InteractiveShell, line: str, cell: str | None, local_ns: M
 
 
 def answer_prepared(shell: InteractiveShell, prepared: Prepared) -> Any:
-    """Do from code that cannot await what the options say: ask, start in the background, or show what would be sent.
+    """Ask, start in the background or show what would be sent, as the options say, from code that cannot await.
 
     Args:
-        shell: the user's.
-        prepared: what is asked.
+        shell: the user's shell.
+        prepared: the question and its options.
 
     Returns:
-        The answer, what its format makes of it, or a `BackgroundAnswer`; None where nothing was asked.
+        The `Answer`, the value that its format makes of it, a `Comparison` or a `BackgroundAnswer`; None for a dry run.
 
     Raises:
         KeyboardInterrupt: the user interrupted.
@@ -80,12 +80,12 @@ def answer_prepared(shell: InteractiveShell, prepared: Prepared) -> Any:
     try:
         return awaited_cells.run(lambda: _ask(shell, prepared))
     except KeyboardInterrupt:
-        pass  # raised below, outside, so that no chain of exceptions is shown with it
+        pass  # raised below, outside the handler, so that no chain of exceptions is shown
     raise _stopped(prepared.asked)
 
 
 def show_comparison(shell: InteractiveShell, comparison: Comparison) -> None:
-    """Show a comparison that is the value of a cell, unless this cell has shown it while it came."""
+    """Show a comparison that is the value of a cell, unless this cell has shown it while it streamed."""
     if not was_shown(comparison):
         display_comparison(shell, comparison)
 
@@ -95,7 +95,7 @@ def _prepare(shell: InteractiveShell, line: str, cell: str | None, namespace: Ma
 
 
 def _is_shown_at_once(shell: InteractiveShell, prepared: Prepared) -> bool:
-    """Show what would be sent, where only that is wanted."""
+    """Show what would be sent if this is a dry run, and return whether it is one."""
     if prepared.asked.dry_run:
         from nbretry.notebook.asking.dry_run import show_dry_run
 

@@ -1,4 +1,4 @@
-"""The answers in a user's variables, and how they are shown where they are a cell's value."""
+"""Keep answers in the user's variables, and show them when they are a cell's value."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANSWERS_VARIABLE = "_answers"
 
 
 class Answers(list[Answer]):
-    """A list of answers that shows itself as a table; so does a slice of it."""
+    """A list of answers that is displayed as a table; so is a slice of it."""
 
     @overload
     def __getitem__(self, place: SupportsIndex, /) -> Answer: ...
@@ -48,12 +48,12 @@ class Answers(list[Answer]):
 
 
 def keep_in_shell(shell: InteractiveShell, answer: Answer, into: str | None = None) -> None:
-    """Put an answer into the user's variables.
+    """Put an answer into the user's variables, and the session's last answers into ``_answers``.
 
     Args:
-        shell: the user's.
-        answer: becomes ``_answer``, and the last of ``_answers``.
-        into: another variable for it.
+        shell: the user's shell.
+        answer: becomes ``_answer``.
+        into: name of another variable for the answer.
     """
     shell.user_ns[ANSWER_VARIABLE] = answer
     shell.user_ns[ANSWERS_VARIABLE] = Answers(default_session().answers)
@@ -62,11 +62,13 @@ def keep_in_shell(shell: InteractiveShell, answer: Answer, into: str | None = No
 
 
 def keep_late_in_shell(shell: InteractiveShell, answer: Answer) -> None:
-    """The same for an answer that may have ended after its cell: ``_answer`` stays that of the one asked last.
+    """Do the same as `keep_in_shell` for an answer that may have ended after its cell.
+
+    ``_answer`` stays the answer to the question that was asked last.
 
     Args:
-        shell: the user's.
-        answer: becomes the last of ``_answers``.
+        shell: the user's shell.
+        answer: becomes ``_answer``, unless that is the answer to a later question.
     """
     before = shell.user_ns.get(ANSWER_VARIABLE)
     was_asked_later = isinstance(before, Answer) and (before.started_at or 0.0) > (answer.started_at or 0.0)
@@ -74,26 +76,29 @@ def keep_late_in_shell(shell: InteractiveShell, answer: Answer) -> None:
 
 
 _shown: list[object] = []
-"""What the running cell has shown while it came, so that it is not shown again as the cell's value."""
+"""The answers and comparisons that the running cell has shown while they streamed.
+
+They are not shown again as the cell's value.
+"""
 
 
 def remember_shown(value: object) -> None:
-    """The running cell has shown this answer or comparison."""
+    """Remember that the running cell has shown this answer or comparison."""
     _shown.append(value)
 
 
 def was_shown(value: object) -> bool:
-    """Whether the running cell has shown this answer or comparison already."""
+    """Return whether the running cell has shown this answer or comparison already."""
     return any(value is shown for shown in _shown)
 
 
 def forget_shown() -> None:
-    """A new cell runs, in which nothing has been shown."""
+    """Forget what has been shown, as a new cell begins."""
     _shown.clear()
 
 
 def show_answer(shell: InteractiveShell, answer: Answer) -> None:
-    """Show an answer that is the value of a cell, unless this cell has shown it while it came."""
+    """Show an answer that is the value of a cell, unless this cell has shown it while it streamed."""
     if not was_shown(answer):
         from nbretry.notebook.output.cell_output import display_answer
 
@@ -101,12 +106,12 @@ def show_answer(shell: InteractiveShell, answer: Answer) -> None:
 
 
 def show_in(shell: InteractiveShell) -> None:
-    """Let an answer that is a cell's value be shown as its own cell showed it, and in that cell not twice.
+    """Register a formatter that shows an answer that is a cell's value as its own cell showed it, but not twice there.
 
-    `nbretry.ask` needs this where the extension is not loaded; where it is, or at a second call, this does nothing.
+    `nbretry.ask` needs this if the extension is not loaded. If it is, or at a second call, this does nothing.
 
     Args:
-        shell: the user's.
+        shell: the user's shell.
     """
     if shell.display_formatter is None or Answer in shell.display_formatter.ipython_display_formatter:
         return

@@ -1,1 +1,1 @@
-"""What the notebook's cells said and showed, for ``--context``, ``%nbretry fix`` and the warning about keys."""
+"""The notebook's cells and their outputs, for ``--context``, ``%nbretry fix`` and the warning about keys."""

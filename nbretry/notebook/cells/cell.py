@@ -1,4 +1,4 @@
-"""A cell that has run, with what it showed, and the sources that IPython has kept."""
+"""A cell that has run, with its outputs, and the sources that IPython has kept."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _MOST_OUTPUTS = 200
 _LONGEST_OUTPUTS = 60_000
 
 
-# No dataclasses: to make those takes a good part of the time of %load_ext.
+# No dataclasses: making them would take a large part of the time that %load_ext needs.
 
 
 class ShownOutput:
-    """What was printed to a stream, or one display in its last state."""
+    """Text that was printed to a stream, or the last state of one display."""
 
     def __init__(self, stream: str, text: str) -> None:
         self.stream = stream
@@ -27,14 +27,14 @@ class ShownOutput:
 
 
 class Cell:
-    """A cell that has run, or runs.
+    """A cell that has run or is running.
 
     Args:
-        source: as it was typed.
-        number: as in ``In [3]``, if it is known.
+        source: its source as it was typed.
+        number: its number, as in ``In [3]``, if it is known.
 
     Attributes:
-        error: the exception that ended it, in short; empty where there was none.
+        error: a short traceback of the exception that ended it; empty if there was none.
     """
 
     def __init__(self, source: str, number: int | None = None) -> None:
@@ -78,13 +78,13 @@ class Cell:
 
 
 def numbered_sources(shell: InteractiveShell) -> list[tuple[int, str]]:
-    """Numbers and sources of all cells that have run in a shell, as IPython has kept them."""
+    """Return the numbers and sources of all cells that have run in a shell, as IPython has kept them."""
     sources = list(getattr(shell.history_manager, "input_hist_raw", ()))
     return [(number, source) for number, source in enumerate(sources) if source.strip()]
 
 
 def request_of(shell: InteractiveShell) -> str:
-    """What names the request for the running cell, the same for cells that run inside it; empty in a terminal."""
+    """Return the message id of the request for the running cell and all cells inside it; empty in a terminal."""
     get_parent = getattr(shell, "get_parent", None)
     if get_parent is None:
         return ""

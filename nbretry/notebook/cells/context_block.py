@@ -1,4 +1,4 @@
-"""Cells with their outputs as one text that a model reads well."""
+"""Cells with their outputs as one text for a model to read."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from nbretry.notebook.cells.excerpts import fenced, plain
 __all__ = ["LONGEST_CONTEXT", "block_of"]
 
 LONGEST_CONTEXT = 40_000
-"""Characters of all cells together."""
+"""Limit for the text of all cells together, in characters."""
 
 
 def block_of(cells: Sequence[Cell]) -> str:
-    """Cells as one text of at most `LONGEST_CONTEXT` characters.
+    """Return cells as one text of at most `LONGEST_CONTEXT` characters.
 
     Args:
-        cells: oldest first.
+        cells: the cells, oldest first.
     """
     if not cells:
         return "No cell of this notebook has run before this question."
@@ -38,7 +38,7 @@ def block_of(cells: Sequence[Cell]) -> str:
 
 @dataclass(slots=True)
 class _Parts:
-    """The texts of a cell, secrets masked."""
+    """The texts of a cell, with secrets masked."""
 
     number: int | None
     source: str
@@ -48,7 +48,8 @@ class _Parts:
     @classmethod
     def of(cls, cell: Cell) -> _Parts:
         output = cell.output()
-        # Some IPython prints, as exception groups and those for a magic that does not exist, and some the user's code.
+        # IPython prints some errors (exception groups, magics that do not exist), and so may the user's code: then the
+        # error is in the output already.
         error = "" if output.endswith(cell.error.rpartition("\n")[2]) else cell.error
         return cls(cell.number, mask(plain(cell.source)), output, error)
 

@@ -1,4 +1,4 @@
-"""Long texts for a model: cut with a visible note, and in fences that nothing inside can close."""
+"""Excerpts of long texts for a model: cut with a visible note, and fenced so that nothing inside ends the fence."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nbretry._utils.text import cut_middle, cut_note
 __all__ = ["LONGEST_EXCERPT", "Excerpt", "cut_middle", "cut_note", "fenced", "plain"]
 
 LONGEST_EXCERPT = 20_000
-"""Characters of one text that are kept: half of them from its beginning, half from its end."""
+"""How many characters of one text are kept: half of them from its beginning, half from its end."""
 
 _HALF = LONGEST_EXCERPT // 2
-# What is cut off may cut a secret in two, and half a secret has no shape to know it by: so more is held than is shown.
+# A cut may split a secret, and half a secret cannot be recognized. So more is held than is shown.
 _MARGIN = 4_000
 _HELD = _HALF + _MARGIN
 _PENDING = 8_000
@@ -30,19 +30,19 @@ _STEERING = re.compile(
 
 
 def plain(text: str) -> str:
-    """A text as a terminal would leave it: without colours, and of a line that was written over only the last state."""
+    """Return a text as a terminal would show it: without colours, and with only the last state of overwritten lines."""
     return _last_states(_STEERING.sub("", text)).replace("\r", "")
 
 
 def _last_states(text: str) -> str:
-    """Without what a carriage return has written over, as the states of a progress bar."""
+    """Remove what a carriage return has overwritten, such as the earlier states of a progress bar."""
     if "\r" not in text:
         return text
     return "\n".join(_last_state(line) for line in text.replace("\r\n", "\n").split("\n"))
 
 
 def _last_state(line: str) -> str:
-    # One at the end has not written over anything yet.
+    # A carriage return at the end has not overwritten anything yet.
     kept = line.rstrip("\r")
     return kept.rpartition("\r")[2] + line[len(kept) :]
 
@@ -52,17 +52,17 @@ def _joined(head: str, count: int, tail: str) -> str:
 
 
 def fenced(text: str, language: str = "") -> str:
-    """A text as a fenced block; its fence is longer than any inside."""
+    """Return a text as a fenced block; its fence is longer than any fence inside."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.strip(chr(10))}\n{fence}"
 
 
 class Excerpt:
-    """A text that grows, of which the beginning and the end are kept.
+    """A growing text of which only the beginning and the end are kept.
 
     Args:
-        text: its first part.
+        text: the first part of it.
     """
 
     __slots__ = ("__weakref__", "_cut", "_head", "_pending", "_pending_size", "_tail")
@@ -75,14 +75,14 @@ class Excerpt:
         self.append(text)
 
     def append(self, text: str) -> None:
-        """Add to the end."""
+        """Add a text to the end."""
         self._pending.append(text)
         self._pending_size += len(text)
         if self._pending_size > _PENDING:
             self._settle()
 
     def replace(self, text: str) -> None:
-        """Begin again with this text."""
+        """Start over with this text."""
         self._head = self._tail = ""
         self._cut = self._pending_size = 0
         self._pending.clear()
@@ -90,11 +90,11 @@ class Excerpt:
 
     @property
     def size(self) -> int:
-        """How many characters are held."""
+        """Number of characters that are held."""
         return len(self._head) + len(self._tail) + self._pending_size
 
     def text(self) -> str:
-        """What is kept, without colours and with secrets masked; a note tells how much is not."""
+        """Return the kept text, without colours and with secrets masked; a note says how much was cut."""
         held_head, held_tail, cut = self._with(_last_states("".join(self._pending)))
         if not cut:
             return cut_middle(mask(plain(held_head + held_tail)), LONGEST_EXCERPT)
@@ -104,7 +104,7 @@ class Excerpt:
 
     def _settle(self) -> None:
         added = _last_states("".join(self._pending))
-        # A line that has not ended may still be written over.
+        # A line that has not ended may still be overwritten.
         end = added.rfind("\n") + 1
         if len(added) - end > _PENDING // 2:
             end = len(added)
@@ -113,7 +113,7 @@ class Excerpt:
         self._head, self._tail, self._cut = self._with(added[:end])
 
     def _with(self, added: str) -> tuple[str, str, int]:
-        """Head, tail and what is cut between them, with this text at the end."""
+        """Return head, tail and the number of characters cut between them, after adding this text at the end."""
         room = _HELD - len(self._head)
         head, added = self._head + added[:room], added[room:]
         if not added:

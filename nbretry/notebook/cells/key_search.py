@@ -1,4 +1,4 @@
-"""Finds keys in the source of a cell: what is assigned to a secret's name, and what has the shape of a key."""
+"""Find keys in the source of a cell: values assigned to the name of a secret, and texts in the shape of a key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["keys_in"]
 
 _NAME = r"(?<!\w)\w{0,60}(?:key|secret|token|passw(?:or)?d|credential)s?(?!\w)"
 _LITERAL = r"""(?:\b[rbuf]{1,2})?(?P<quote>\"{3}|'{3}|["'])(?P<value>[^"'\\\n]{8,500})(?P=quote)"""
-# Everything has a limit, so that no cell takes long to look at.
+# Every repetition is bounded, so that no cell takes long to search.
 _ASSIGNED = (
     # NAME = "…", name: str = "…", environ["NAME"] = "…", call(name="…")
     re.compile(
@@ -52,27 +52,27 @@ _NO_KEY = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
-# Letters and digits mixed in one piece; words and numbers with signs between are names, dates and versions.
+# Letters and digits mixed without separators. Words and numbers with separators are names, dates and versions.
 _MIXED = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{8,}")
 _SHORTEST = 8
 _SHORTEST_OF_CHANCE = 16
 
 
 def keys_in(source: str) -> list[tuple[str, str]]:
-    """The keys that a cell has in its source.
+    """Return the keys in the source of a cell.
 
     Args:
-        source: of the cell.
+        source: the source of the cell.
 
     Returns:
-        Of each the name that it is given there, empty where it has none, and the key.
+        Pairs of the name that the key is assigned to, empty if there is none, and the key.
     """
     found: dict[str, str] = {}
     for name, value in _assigned(source):
         if _is_secret(name, value):
             found.setdefault(value, name)
     for value in key_shapes_in(source):
-        # In the user and password of an address any digit tells.
+        # For the user and password in a URL, any digit is enough.
         is_random = re.search(r"\d", value) if ":" in value else _MIXED.search(value)
         if is_random and not _NO_KEY.search(value) and not any(value in known for known in found):
             found[value] = ""
@@ -80,7 +80,7 @@ def keys_in(source: str) -> list[tuple[str, str]]:
 
 
 def _assigned(source: str) -> Iterator[tuple[str, str]]:
-    """What is assigned to what, where the name could be that of a secret."""
+    """Yield names and the values assigned to them, for names that could be those of secrets."""
     for pattern in (*_ASSIGNED, _IN_A_FILE) if _FILE_CELL.match(source) else _ASSIGNED:
         for found in pattern.finditer(source):
             yield found["name"], found["value"]
@@ -93,6 +93,6 @@ def _is_secret(name: str, value: str) -> bool:
         return False
     if _FULL_NAME.search(name):
         return True
-    # What else is called key or token is as often the name of a column or a piece of text.
+    # Other things called key or token are just as often names of columns or pieces of text.
     is_named_so = (names_secret(name) or _HALF_A_NAME.search(name) is not None) and not _PUBLIC.search(name)
     return is_named_so and len(value) >= _SHORTEST_OF_CHANCE and _MIXED.search(value) is not None

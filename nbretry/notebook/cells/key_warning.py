@@ -1,6 +1,6 @@
-"""Warns of a cell that has a key in its source: the saved notebook has it then, too, and so has everybody who gets it.
+"""Warn about a key in the source of a cell: it is saved with the notebook, and everyone who gets that has the key.
 
-The cell runs all the same. From then on the key is masked wherever nbretry shows something.
+The cell still runs. From then on nbretry masks the key in everything that it shows.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _SHORTEST_WORD = 16
 
 
 def register(shell: InteractiveShell) -> None:
-    """Look at every cell of a shell from now on; a second call does nothing."""
+    """Check every cell of a shell from now on; a second call changes nothing."""
     unregister(shell)
     shell.events.register("pre_run_cell", _look)
 
 
 def unregister(shell: InteractiveShell) -> None:
-    """Look no more."""
+    """Stop checking cells."""
     if _look in shell.events.callbacks["pre_run_cell"]:
         shell.events.unregister("pre_run_cell", _look)
 
@@ -43,7 +43,7 @@ def _look(info: Any) -> None:
 
     keys = keys_in(source)
     for _, value in keys:
-        # A plain word, as a test's password, stands in too many innocent texts.
+        # A short plain word, such as the password of a test, also occurs in too many harmless texts.
         if not value.isalpha() or len(value) >= _SHORTEST_WORD:
             remember_secret(value)
     if keys:

@@ -1,4 +1,4 @@
-"""Where the outputs of a shell's cells can be seen on their way to the user, without a change to what the user sees."""
+"""Observe the outputs of a shell's cells on their way to the user, without changing what the user sees."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ if TYPE_CHECKING:
 
 __all__ = ["KernelTap", "Listener", "TerminalTap", "session_of"]
 
-_ANSWER = "_answer"  # nbretry.notebook.asking.user_variables has it, whose import takes too long for %load_ext
-# A terminal's writes are told in bulk, so that print takes no longer than it did.
+_ANSWER = "_answer"  # as in nbretry.notebook.asking.user_variables, whose import takes too long for %load_ext
+# Writes to a terminal are passed on in bulk, so that print stays as fast as before.
 _MOST_PENDING = 500
 _LONGEST_PENDING = 8_000
 _OUTPUTS = {"stream", "execute_result", "display_data", "update_display_data", "clear_output"}
 
 
 class Listener(Protocol):
-    """Whoever is told about outputs, from whatever thread they come."""
+    """Receiver of outputs. Its methods are called from the thread that the output comes from."""
 
     def sent(self, kind: str, message: str, content: dict[str, Any]) -> None:
-        """A kernel has sent an output.
+        """Handle an output that a kernel sends.
 
         Args:
-            kind: the type of the output's message.
-            message: identifier of the request whose cell made the output.
-            content: of the message.
+            kind: type of the output's message.
+            message: message id of the request whose cell made the output.
+            content: content of the output's message.
         """
 
     def printed(self, cell: Any, stream: str, text: str) -> None:
-        """A cell has printed something in a terminal.
+        """Handle text that a cell has printed in a terminal.
 
         Args:
-            cell: as given to `TerminalTap.begin`.
+            cell: the cell as it was given to `TerminalTap.begin`.
             stream: ``stdout`` or ``stderr``.
-            text: what was printed.
+            text: the printed text.
         """
 
     def drop(self, cell: Any, stream: str) -> None:
-        """What this cell has printed to this stream is no output of its own."""
+        """Discard what this cell has printed to this stream, as it is not output of the cell's own."""
 
 
 class KernelTap:
-    """Sees every output that the kernel sends."""
+    """Observes every output that the kernel sends."""
 
     def __init__(self, listener: Listener, shell: InteractiveShell) -> None:
         self._listener = listener
@@ -62,7 +62,7 @@ class KernelTap:
 
         def send_and_tell(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
             if self._is_open and isinstance(msg_or_type, dict):
-                with suppress(Exception):  # nobody's output may be lost by being recorded
+                with suppress(Exception):  # an output must not be lost because it could not be recorded
                     self._tell(msg_or_type)
             return send(stream, msg_or_type, *args, **kwargs)
 
@@ -72,7 +72,7 @@ class KernelTap:
     def uninstall(self) -> None:
         self._is_open = False
         session = session_of(self._shell)
-        if vars(session).get("send") is self._send:  # else somebody else's stands on it
+        if vars(session).get("send") is self._send:  # if not, other code has wrapped it since
             del session.send
 
     def begin(self, cell: object | None) -> None:
@@ -82,14 +82,14 @@ class KernelTap:
         pass
 
     def _tell(self, message: dict[str, Any]) -> None:
-        # In a forked process the lock may be one that nobody is left to release.
+        # In a forked process the thread that holds the lock may not exist, so it would never be released.
         if message.get("msg_type") in _OUTPUTS and os.getpid() == self._process:
             parent = message.get("parent_header") or {}
             self._listener.sent(message["msg_type"], parent.get("msg_id", ""), message["content"])
 
 
 class TerminalTap:
-    """Sees what is printed while a cell runs, but for tracebacks: those are recorded in short."""
+    """Observes what is printed while a cell runs, except tracebacks, which are recorded in a short form."""
 
     def __init__(self, listener: Listener, shell: InteractiveShell) -> None:
         self._listener = listener
@@ -122,7 +122,7 @@ class TerminalTap:
         if cell is not None:
             self._tell(cell)
         if cell is not None and self._shell.user_ns.get(_ANSWER) is not self._answer:
-            # A question has written the answer to the one stream, and the report about it to the other.
+            # A question has written the answer to stdout and the report about it to stderr.
             self._listener.drop(cell, "stderr")
         self._answer = None
 
@@ -154,11 +154,11 @@ class TerminalTap:
 
 
 def _replaced(owner: Any, name: str, value: Any) -> list[tuple[Any, str, Any]]:
-    """Give an object a method of its own; what `_restore` needs to take it away again."""
+    """Replace a method on one object, and return what `_restore` needs to undo that."""
     before = getattr(owner, "__dict__", {}).get(name)
     try:
         setattr(owner, name, value)
-    except (AttributeError, TypeError):  # a stream of another make
+    except (AttributeError, TypeError):  # a kind of stream that does not allow it
         return []
     return [(owner, name, (value, before))]
 
@@ -167,7 +167,7 @@ def _restore(replaced: list[tuple[Any, str, Any]]) -> None:
     while replaced:
         owner, name, (value, before) = replaced.pop()
         if getattr(owner, "__dict__", {}).get(name) is not value:
-            continue  # somebody else's stands on it
+            continue  # other code has wrapped it since
         if before is None:
             delattr(owner, name)
         else:
@@ -175,5 +175,5 @@ def _restore(replaced: list[tuple[Any, str, Any]]) -> None:
 
 
 def session_of(shell: InteractiveShell) -> Any:
-    """The session that sends a kernel's outputs; None in a terminal."""
+    """Return the session that sends the kernel's outputs; None in a terminal."""
     return getattr(getattr(shell, "kernel", None), "session", None)

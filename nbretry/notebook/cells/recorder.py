@@ -1,7 +1,7 @@
-"""The cells that have run in this kernel, with their text outputs: what ``--context`` sends, and what ``fix`` explains.
+"""Record the cells that have run in this kernel, with their text outputs, for ``--context`` and ``%nbretry fix``.
 
-In a kernel every output passes through the kernel's session, in whatever way it was made: what is sent there is what a
-notebook shows, and so nothing is recorded that ``%%capture`` has taken. In a terminal it is what is printed.
+In a kernel every output passes through the kernel's session, however it was made. What is recorded there is what the
+notebook shows, so nothing that ``%%capture`` has taken is recorded. In a terminal the printed text is recorded.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 __all__ = ["MOST_CELLS", "context_block", "last_failure", "register", "unregister"]
 
 MOST_CELLS = 100
-"""How many cells are remembered."""
+"""How many cells are remembered at most."""
 
 _OUR_REPORT = '<details class="nbretry-'
 _ONLY_LOADING = re.compile(r"\s*%?(?:re)?load_ext\s+nbretry\s*(?:#.*)?")
 
 
 def context_block(shell: InteractiveShell, count: int) -> str:
-    """The last cells that ran before the running one, oldest first, with their text outputs, for a model to read.
+    """Return the last cells that ran before the running one, oldest first, with their text outputs, for a model.
 
     Args:
-        shell: the user's.
-        count: how many cells; where fewer have run, all that have.
+        shell: the user's shell.
+        count: number of cells; if fewer have run, all of them.
 
     Returns:
-        At most `context_block.LONGEST_CONTEXT` characters, secrets masked. Where that is too few, the
-        oldest outputs are cut first, with a note.
+        Text of at most `nbretry.notebook.cells.context_block.LONGEST_CONTEXT` characters, with secrets masked. If the
+        cells are longer, the oldest outputs are cut first, with a note.
     """
     from nbretry.notebook.cells.context_block import block_of
 
@@ -49,20 +49,20 @@ def context_block(shell: InteractiveShell, count: int) -> str:
 
 
 def last_failure(shell: InteractiveShell) -> Failure | None:
-    """The last exception of the notebook; None where there was none.
+    """Return the last exception of the notebook; None if there was none.
 
-    Interrupts do not count, and neither do questions that nobody answered or that were put wrongly.
+    Interrupts do not count, nor do questions that no provider answered or that had a mistake.
     """
     recorder = _recorders.get(shell)
     return None if recorder is None else recorder.failure
 
 
 class _Run:
-    """A cell that runs, with those that run inside of it.
+    """A running cell with the cells that run inside it.
 
     Args:
-        cell: None for what is no cell of the notebook, as a question of the frontend's own.
-        info: IPython's record of it.
+        cell: None for code that is not a cell of the notebook, such as a request of the frontend itself.
+        info: IPython's record of the cell.
     """
 
     def __init__(self, cell: Cell | None, info: ExecutionInfo) -> None:
@@ -86,7 +86,7 @@ class _Recorder:
             cell = Cell(source, number)
             cell.outputs = [ShownOutput("", text) for text in _outputs_of(shell, number)]
             self._remember(None, cell)
-        # While no cell has begun or ended since, the last one is that which loads nbretry, and goes on.
+        # Until a cell begins or ends, the last one is the cell that loads nbretry, and it is still running.
         self._loading = next(reversed(self._cells.values()), None)
         if self._loading is not None:
             self._cells_by_message[request_of(self._shell)] = self._loading
@@ -108,8 +108,8 @@ class _Recorder:
 
     def cells_before(self, count: int) -> list[Cell]:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):  # somebody's own stream
-                stream.flush()  # a kernel sends what was printed a little later
+            with suppress(Exception):  # it may be a stream of the user's own
+                stream.flush()  # a kernel sends printed text a little later
         with self._lock:
             running = [self._loading, *(run.cell for run in self._runs.values())]
             cells = [
@@ -119,7 +119,7 @@ class _Recorder:
             ]
         return cells[max(0, len(cells) - count) :]
 
-    # A cell that runs within another one, as by `run_cell`, has the other one's outputs.
+    # The outputs of a cell that runs inside another one, as with `run_cell`, belong to the outer cell.
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self._loading = None
@@ -131,7 +131,7 @@ class _Recorder:
         cell = Cell(info.raw_cell or "") if info.store_history else None
         begun = _Run(cell, info)
         with self._lock:
-            # One whose end was never told is no longer running, as a thread runs one after the other.
+            # A thread runs one cell at a time, so an earlier run of this thread has ended, even if no event said so.
             self._runs = {other: run for other, run in self._runs.items() if run.thread != begun.thread}
             self._runs[message] = begun
             if cell is not None:
@@ -143,7 +143,7 @@ class _Recorder:
         loading, self._loading = self._loading, None
         info = None if result is None else result.info
         if info is not None and not (info.raw_cell or "").strip():
-            return  # an empty cell ends without having begun
+            return  # an empty cell has no event at its beginning
         run = self._runs.get(request_of(self._shell))
         if run is None:
             if loading is not None and result is not None:
@@ -152,13 +152,13 @@ class _Recorder:
         if any(one is info for one in run.infos):
             while run.infos.pop() is not info:
                 pass
-        else:  # IPython tells of another one where the cell's own was lost
+        else:  # IPython passes a different record if the cell's own was lost
             run.infos.pop()
         if run.cell is not None and result is not None:
             exception = result.error_before_exec or result.error_in_exec
             shown = _shown_exception()
             if exception is None and shown is not run.shown_before:
-                exception = shown  # by a magic, as %run, that goes on after it
+                exception = shown  # shown by a magic such as %run, which continues after it
             run.shown_before = shown
             source = run.cell.source if info is None else info.raw_cell or ""
             self._keep_error(None if run.infos else run.cell, source, exception)
@@ -180,7 +180,7 @@ class _Recorder:
             self.failure = failure_of(exception, source, self._shell)
 
     def _remember(self, cell_id: str | None, cell: Cell) -> None:
-        """Add a cell; one that has run before is remembered in its last run only."""
+        """Add a cell. If it has run before, only its last run is remembered."""
         by_source = ("source", cell.source.strip())
         key: Any = object()
         if cell_id is not None:
@@ -194,7 +194,7 @@ class _Recorder:
         while len(self._cells) > MOST_CELLS:
             del self._cells[next(iter(self._cells))]
 
-    # What the taps tell. In a kernel it comes from whatever thread has sent it.
+    # Called by the taps; in a kernel, from the thread that sends the output.
 
     def printed(self, cell: Cell, stream: str, text: str) -> None:
         with self._lock:
@@ -225,18 +225,18 @@ class _Recorder:
 
 
 def _text_of(content: dict[str, Any]) -> str:
-    """What a display says in words; nothing for the report of an answer."""
+    """Return the text of a display; empty for the report of an answer."""
     data = content["data"]
     if str(data.get("text/html", "")).startswith(_OUR_REPORT):
         return ""
     kinds = ("text/markdown", "text/plain")
     if "nbretry" in (content.get("metadata") or {}):
-        kinds = ("text/plain", "text/markdown")  # the answer itself, and what is safe to show of it
+        kinds = ("text/plain", "text/markdown")  # the answer itself, then its form that is safe to show
     return next((data[kind] for kind in kinds if isinstance(data.get(kind), str) and data[kind]), "")
 
 
 def _outputs_of(shell: InteractiveShell, number: int) -> list[str]:
-    """What IPython itself has kept of a cell's outputs: since IPython 9.1 all of them, before only its value."""
+    """Return the outputs of a cell that IPython has kept: since IPython 9.1 all of them, before only its value."""
     history = shell.history_manager
     kept = getattr(history, "outputs", {}).get(number, ())
     texts = ["".join(one.bundle.get("stream") or _text_of({"data": one.bundle})) for one in kept]
@@ -245,7 +245,7 @@ def _outputs_of(shell: InteractiveShell, number: int) -> list[str]:
 
 
 def _shown_exception() -> BaseException | None:
-    """The last exception that IPython has shown."""
+    """Return the last exception that IPython has shown."""
     return getattr(sys, "last_value", None)
 
 

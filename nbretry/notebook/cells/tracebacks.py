@@ -1,4 +1,4 @@
-"""Tracebacks as a model reads them best: the frames in the user's cells and the innermost ones, in plain text."""
+"""Short tracebacks for a model: the frames in the user's cells and the innermost frames, in plain text."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST_TRACEBACK", "Failure", "failure_before", "failure_of", "is_of_the_notebook", "short_traceback"]
 
 LONGEST_TRACEBACK = 12_000
-"""Characters."""
+"""Limit for a traceback, in characters."""
 
 _CELL_FRAMES = 8
 _INNERMOST_FRAMES = 4
 _OURS = (RetryProviderError, RetryNoProviderError, ConfigError)
 _NO_FAILURES = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError, bdb.BdbQuit)
-_TIMED = "<timed "  # what %%time runs stands in a file of this name
+_TIMED = "<timed "  # the code that %%time runs has a file name that begins with this
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Failure:
     """An exception that ended a cell. Secrets in its texts are masked.
 
     Attributes:
-        source: of the cell; empty where it is not known.
-        traceback: as `short_traceback` gives it.
-        others: the sources of other cells in the traceback, by their names as ``In[3]``.
+        source: source of the cell; empty if it is not known.
+        traceback: the traceback as `short_traceback` returns it.
+        others: sources of the other cells in the traceback, by name, such as ``In[3]``.
     """
 
     source: str
@@ -49,33 +49,33 @@ class Failure:
 
 
 def is_of_the_notebook(exception: BaseException) -> bool:
-    """Whether an exception is a fault of the user's code: no interrupt, and no question that nobody answered well."""
+    """Return whether the user's code failed, as opposed to an interrupt, a failed question or a wrong setting."""
     if isinstance(exception, AnswerFormatError):
-        return exception.answer is None  # by the user's own reading of an answer
+        return exception.answer is None  # raised when the user's code reads an answer
     return not isinstance(exception, (*_OURS, *_NO_FAILURES))
 
 
 def short_traceback(exception: BaseException, shell: InteractiveShell) -> str:
-    """An exception with its causes, without colours and with secrets masked; what is cut is said to be cut.
+    """Return an exception with its causes as text, without colours and with secrets masked; a note marks each cut.
 
     Args:
-        exception: may be a stranger's, whatever its methods do.
-        shell: where the cells ran.
+        exception: any exception; its own methods may fail.
+        shell: the shell in which the cells ran.
     """
     try:
         text = _own_rendering(exception) or _rendering(exception, shell)
-    except Exception:  # a stranger's fault must not take the place of the failure that it stands for
+    except Exception:  # an error while an exception is rendered must not hide the exception
         text = describe(exception)
     return cut_middle(mask(plain(text)).strip("\n"), LONGEST_TRACEBACK)
 
 
 def failure_of(exception: BaseException, source: str, shell: InteractiveShell) -> Failure:
-    """An exception with the cells that it came through.
+    """Return an exception with the sources of the cells in its traceback.
 
     Args:
-        exception: what ended a cell.
-        source: of that cell.
-        shell: where it ran.
+        exception: the exception that ended a cell.
+        source: source of that cell.
+        shell: the shell in which it ran.
     """
     sources = dict(numbered_sources(shell))
     others = {f"In[{number}]": sources[number] for number in _cell_numbers(exception, shell) if number in sources}
@@ -87,7 +87,7 @@ def failure_of(exception: BaseException, source: str, shell: InteractiveShell) -
 
 
 def failure_before(shell: InteractiveShell) -> Failure | None:
-    """The last exception that this process has shown, if it was one of the notebook."""
+    """Return the last exception that this process has shown, if it comes from the user's code."""
     exception = getattr(sys, "last_value", None)
     if exception is None or not is_of_the_notebook(exception):
         return None
@@ -97,7 +97,7 @@ def failure_before(shell: InteractiveShell) -> Failure | None:
 
 
 def _cell_numbers(exception: BaseException, shell: InteractiveShell) -> list[int]:
-    """The numbers of the cells in an exception's traceback, that of the running one first."""
+    """Return the numbers of the cells in an exception's traceback, that of the running cell first."""
     names = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(exception.__traceback__)]
     if isinstance(exception, SyntaxError):
         names.append(exception.filename or "")
@@ -107,7 +107,7 @@ def _cell_numbers(exception: BaseException, shell: InteractiveShell) -> list[int
 
 
 def _own_rendering(exception: BaseException) -> str:
-    """What an exception shows in IPython in place of its traceback."""
+    """Return what IPython shows for an exception in place of its traceback; empty if it shows the traceback."""
     render = getattr(exception, "_render_traceback_", None)
     lines = render() if callable(render) else None
     if lines and all(isinstance(line, str) for line in lines):
@@ -140,17 +140,17 @@ def _with_causes(rendered: traceback.TracebackException) -> Iterator[Any]:
 
 
 def _cell_label(filename: str, shell: InteractiveShell) -> str:
-    """``Cell In[3]`` for the file that stands for a cell; empty for every other."""
+    """Return ``Cell In[3]`` for the file name of a cell; empty for any other file."""
     named = shell.compile.format_code_name(filename)
     return " ".join(named) if named else ""
 
 
 class _Frames(traceback.StackSummary):
-    """The frames of a traceback, of which those are shown that tell something."""
+    """The frames of a traceback; only the informative ones are shown."""
 
     def __init__(self, frames: traceback.StackSummary, shell: InteractiveShell) -> None:
         cells = [index for index, frame in enumerate(frames) if _cell_label(frame.filename, shell)]
-        # What stands before the cell is IPython, which ran it, and so is what stands between a magic and its code.
+        # The frames before the cell are those of IPython, which ran it; so are those between a magic and its code.
         shown = frames[cells[0] :] if cells else frames
         super().__init__(frame for frame in shown if frame is shown[-1] or not _is_of_ipython(frame))
         self._shell = shell

@@ -1,1 +1,1 @@
-"""The subcommands of ``%nbretry``, a module each with ``run(shell, words)``; loaded when they are first used."""
+"""The subcommands of ``%nbretry``: one module each, with a function ``run(shell, words)``, imported at first use."""

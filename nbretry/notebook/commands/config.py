@@ -1,4 +1,4 @@
-"""``%nbretry config``: the settings, where each came from, and their change for this session."""
+"""``%nbretry config``: show the settings and where each came from, and change them for this session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNSET = "--unset"
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Show all settings or one, or change one for this session."""
+    """Show all settings or one, or set or unset settings for this session."""
     output = Output(shell)
     if not words:
         _show_all(output)

@@ -1,4 +1,4 @@
-"""``%nbretry cost``: what all questions together have cost."""
+"""``%nbretry cost``: show what all questions together have cost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["run"]
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Show what was spent, and the limit."""
+    """Show how much was spent, and the limit."""
     if words:
         raise ConfigError(f"%nbretry cost takes no more words, and not {words[0]!r}")
     budget = default_session().limited_budget()

@@ -1,4 +1,4 @@
-"""``%nbretry doctor``: who can answer, and what to do about others."""
+"""``%nbretry doctor``: check which providers can answer, and say what to do about the others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["run"]
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Examine the providers and show what was found."""
+    """Examine the providers and show the results."""
     parser = WordParser()
     add_arguments(parser)
     parsed = parser.parse_args(words)
@@ -41,5 +41,5 @@ def run(shell: InteractiveShell, words: Sequence[str]) -> None:
         awaited_cells.run(main)
         return
     except KeyboardInterrupt:
-        pass  # raised below, outside, so that no chain of exceptions is shown with it
+        pass  # raised below, outside of this handler, so that the traceback shows no chained exception
     raise awaited_cells.Stopped("stopped; nothing of the examination is kept")

@@ -1,4 +1,4 @@
-"""``%nbretry fix``: the last exception of the notebook, explained, with the cell that raised it."""
+"""``%nbretry fix``: ask a model to explain the notebook's last exception, with the cell that raised it."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ code in one fenced block."""
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Ask what caused the last exception, and how to mend it.
+    """Ask a model what caused the last exception, and how to fix it.
 
     Args:
-        shell: the user's.
-        words: one, the rest of the line: options of ``%ask`` and what else is to be asked.
+        shell: the user's IPython shell.
+        words: one item, the rest of the line: options of ``%ask``, and optionally a question of the user's.
 
     Raises:
-        ConfigError: there was no exception, or an option is wrong.
-        RetryProviderError: nobody answered.
-        KeyboardInterrupt: the user interrupted.
+        ConfigError: no cell has failed, or an option is wrong.
+        RetryProviderError: no provider answered.
+        KeyboardInterrupt: the user interrupted the kernel.
     """
     asked = parse_magic_line(" ".join(words))
     failure = last_failure(shell)
     if failure is None:
         raise ConfigError("there is nothing to fix: no cell of this notebook has failed")
-    # What stands in a traceback may look like {{ name }}, and is never to be looked up.
     question = replace(asked.question, prompt=_prompt(failure, str(asked.question.prompt)))
-    # An explanation is asked for, whatever other questions are answered with by default.
+    # raw: a traceback may contain text like {{ name }}, which must not be replaced with a variable's value.
+    # format: the answer is an explanation, so the format that the settings choose does not apply.
     asked = replace(asked, question=question, raw=True, format=asked.format or "markdown")
     answer_prepared(shell, prepare(shell, asked, shell.user_ns))
 

@@ -18,7 +18,7 @@ __all__ = ["run"]
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Forget these conversations, the one without a name where none is named, or all."""
+    """Forget the named conversations, the default one if none is named, or all of them."""
     parser = WordParser()
     parser.add_argument("names", nargs="*")
     parser.add_argument("--all", action="store_true")

@@ -1,4 +1,4 @@
-"""``%nbretry history``: the conversations, what was said in one, and their files."""
+"""``%nbretry history``: list the conversations, show one, and save them to a file or load them from one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["run"]
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Show the conversations or one of them, or save or load them."""
+    """List the conversations, show one of them, or save or load them."""
     parser = WordParser()
     parser.add_argument("name", nargs="?")
     parser.add_argument("--save", metavar="FILE")

@@ -1,4 +1,4 @@
-"""``%nbretry key``: ask for a key in a prompt, so that it is in no cell and in no saved notebook."""
+"""``%nbretry key``: ask for a key in a prompt, so that no cell and no saved notebook contains it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PLACES = {ENTERED: "this process", KEYRING: "the system keyring"}
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Ask for a key and keep it, or forget it."""
+    """Ask for a key and keep it, or forget a key."""
     parser = WordParser()
     parser.add_argument("name", nargs="?")
     parser.add_argument("others", nargs="*")
@@ -49,7 +49,7 @@ def run(shell: InteractiveShell, words: Sequence[str]) -> None:
     try:
         typed = _ask(variable)
     except KeyboardInterrupt:
-        typed = None  # raised below, outside, so that no chain of exceptions is shown with it
+        typed = None  # raised below, outside of this handler, so that the traceback shows no chained exception
     if typed is None:
         raise Stopped("stopped; no key was entered")
     enter_key(variable, typed)
@@ -67,7 +67,7 @@ def run(shell: InteractiveShell, words: Sequence[str]) -> None:
 
 
 def _variable_of(name: str) -> str:
-    """The variable of a provider's key, or the variable that was named itself."""
+    """Return the environment variable of a provider's key, or the name itself if it is that of a variable."""
     session = default_session()
     known = session.names()
     if name not in known:
@@ -98,9 +98,9 @@ def _place(source: str) -> str:
 def _ask(variable: str) -> str:
     try:
         with warnings.catch_warnings():
-            # Where nothing can be typed unseen, getpass would warn and show what is typed.
+            # If the input cannot be hidden, getpass only warns and shows what is typed. Make that an error.
             warnings.simplefilter("error", getpass.GetPassWarning)
             return getpass.getpass(f"{variable}: ")
     except (EOFError, OSError, NotImplementedError, getpass.GetPassWarning):
-        pass  # raised below, outside, so that no chain of exceptions is shown with it
+        pass  # raised below, outside of this handler, so that the traceback shows no chained exception
     raise ConfigError(f"nothing can be typed here: set {variable} in the environment or in .env in place of it")

@@ -1,4 +1,4 @@
-"""``%nbretry last``: what happened with the last question."""
+"""``%nbretry last``: show what happened with the last question."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(shell: InteractiveShell, words: Sequence[str]) -> None:
 
 
 def _tracebacks(answer: Answer) -> Iterator[str]:
-    """The traceback of each attempt that failed, secrets masked, after a line that says which attempt it was."""
+    """Yield the traceback of each failed attempt, secrets masked, below a line that describes the attempt."""
     for attempt in answer.attempts:
         if attempt.exception is not None:
             yield f"attempt {attempt.number}: {attempt_line(attempt)}\n{traceback_text(attempt.exception)}"

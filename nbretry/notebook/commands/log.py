@@ -1,4 +1,4 @@
-"""``%nbretry log on FILE``: every event of every run, as JSON lines."""
+"""``%nbretry log on FILE``: write every event of every run to a file, as JSON lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["run"]
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Begin to write a log, end it, or say whether there is one."""
+    """Start or stop the log, or say whether one is being written."""
     session, output = default_session(), Output(shell)
     match list(words):
         case ["on", file]:

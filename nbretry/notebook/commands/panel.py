@@ -1,4 +1,4 @@
-"""``%nbretry panel``: the same as ``%%ask`` in a panel, with a provider picker."""
+"""``%nbretry panel``: show a panel that asks like ``%%ask``, with a provider picker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["run"]
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Show the panel, with these providers where some are named."""
+    """Show the panel. If the words name providers, it offers those."""
     from nbretry.notebook.panel.widget import panel
 
     panel(words or None)._ipython_display_()

@@ -1,4 +1,4 @@
-"""``%nbretry providers``: who may be asked."""
+"""``%nbretry providers``: show which providers can be asked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["run"]
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Show those that are asked where nobody is named, or these. Nobody is asked for it."""
+    """Show the named providers, or those that are asked by default. No request is sent."""
     session = default_session()
     names = names_in(words)
     entries = roster(session, session.default_providers() if names is None else names)

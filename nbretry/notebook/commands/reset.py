@@ -1,4 +1,4 @@
-"""``%nbretry reset``: end the rests of providers that have failed."""
+"""``%nbretry reset``: end the cooldown of providers that have failed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["run"]
 
 
 def run(shell: InteractiveShell, words: Sequence[str]) -> None:
-    """Let these providers, or all, be asked again at once."""
+    """End the cooldown of the named providers, or of all, so that they can be asked again at once."""
     written, session = names_in(words), default_session()
     session.health.reset(None if written is None else [session.provider(one) for one in written])
-    # It is the provider that rests, whichever of its models was asked.
+    # All models of a provider share its cooldown, so the line names only the provider.
     who = "everybody" if written is None else ", ".join(dict.fromkeys(split_name(one)[0] for one in written))
     Output(shell).show_line(f"{who} may be asked again at once")

@@ -1,4 +1,4 @@
-""""""
+"""The argument parser that the subcommands of ``%nbretry`` share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["WordParser"]
 
 
 class WordParser(argparse.ArgumentParser):
-    """Reads the words of a subcommand.
+    """Argument parser for the words of a subcommand.
 
     Raises:
         ConfigError: the words are wrong.

@@ -1,1 +1,1 @@
-"""How code runs in a kernel: hooks of one shell, awaited cells, a thread with an event loop."""
+"""Running code in a kernel: parts installed per shell, awaited cells, an event loop in a thread."""

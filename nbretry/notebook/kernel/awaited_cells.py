@@ -1,9 +1,9 @@
-"""How a cell that is not a coroutine waits for one, and how an interrupt stops it.
+"""Run coroutines from magics: in a cell that the kernel awaits, or from synchronous code; both can be interrupted.
 
 A top-level ``%%ask`` cell in a kernel is rewritten into ``await …``, which makes it a real asynchronous cell: the
-kernel's loop goes on, and an interrupt arrives as `asyncio.CancelledError`. Wherever that cannot be done (under
-``%%time``, in ``run_cell``, with ``%autoawait False``, as ``x = %ask …``) the magic runs as an ordinary function: on
-the kernel's own loop, patched so that it nests, or on a loop of its own where none is running.
+kernel's loop keeps running, and an interrupt arrives as `asyncio.CancelledError`. If that is not possible (under
+``%%time``, in ``run_cell``, with ``%autoawait False``, as ``x = %ask …``), the magic runs as an ordinary function: on
+the kernel's own loop, patched so that it can be nested, or on a new loop if none is running.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Stopped(KeyboardInterrupt):
 
 
 def shown_as(cancelled: asyncio.CancelledError, line: str) -> None:
-    """Have IPython show a cancellation as this one line; of its own class it stays, as asyncio looks for exactly that.
+    """Make IPython show a cancellation as this one line. Its class stays the same, as asyncio checks for exactly that.
 
     Args:
-        cancelled: what is going to be raised.
-        line: what stands after the name of its class.
+        cancelled: the exception that is going to be raised.
+        line: the text to show after the name of its class.
     """
     cancelled._render_traceback_ = lambda: [f"CancelledError: {line}"]  # type: ignore[attr-defined]
 
@@ -49,13 +49,13 @@ class AwaitedCells:
     """Rewrites cells of one magic so that the kernel awaits them wherever it can.
 
     Args:
-        shell: where the cells run.
+        shell: the shell that the cells run in.
         magic: name of the cell magic.
-        expression: what is awaited, called with the magic's line and the cell.
-        is_ours: whether the magic of that name is still the one this was made for.
+        expression: a Python expression for the function to await; it is called with the magic's line and the cell.
+        is_ours: returns whether the magic of that name is still the one that this object was made for.
     """
 
-    has_side_effects = True  # keeps it out of IPython's question whether what was typed so far is complete
+    has_side_effects = True  # so that IPython skips it when it checks whether the input typed so far is complete
 
     def __init__(self, shell: InteractiveShell, magic: str, expression: str, is_ours: Callable[[], bool]) -> None:
         self._shell = shell
@@ -66,20 +66,20 @@ class AwaitedCells:
         self._running: list[ExecutionInfo] = []
 
     def install(self) -> None:
-        """Take part in the shell's transformation of cells."""
-        # First, as IPython's own would take prompts such as >>> out of a question about code.
+        """Register the input transformer and the event handlers with the shell."""
+        # First, as IPython's own transformers would remove prompts such as >>> from a question about code.
         self._shell.input_transformers_cleanup.insert(0, self)
         self._shell.events.register("pre_run_cell", self._before_cell)
         self._shell.events.register("post_run_cell", self._after_cell)
 
     def uninstall(self) -> None:
-        """Leave it."""
+        """Remove the input transformer and the event handlers."""
         self._shell.input_transformers_cleanup.remove(self)
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
 
     def __call__(self, lines: list[str]) -> list[str]:
-        """The cell's lines: a question is awaited if this cell can be, otherwise the magic is run as IPython would."""
+        """Rewrite a cell that begins with the magic: await it if possible, otherwise run it as IPython would."""
         from IPython.core.inputtransformer2 import leading_empty_lines, leading_indent
 
         tidied: list[str] = leading_indent(leading_empty_lines(lines))  # type: ignore[no-untyped-call]
@@ -92,8 +92,8 @@ class AwaitedCells:
             return [f"get_ipython().run_cell_magic({self._magic!r}, {asked})\n"]
         return [f"await {self._expression}({asked})\n"]
 
-    # A cell is transformed before its pre_run_cell event, so a cell that finds another one running is not the top
-    # level. An empty cell has a post_run_cell event without the one before.
+    # A cell is transformed before its pre_run_cell event, so a cell that finds another one running is not at the top
+    # level. For an empty cell IPython sends a post_run_cell event without a pre_run_cell event.
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self._running.append(info)
@@ -108,10 +108,11 @@ def run(make: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
     """Run a coroutine to its end from synchronous code, inside or outside a running loop.
 
     Args:
-        make: gives the coroutine.
+        make: returns the coroutine.
 
     Raises:
-        KeyboardInterrupt: the user interrupted; the coroutine was cancelled and has ended.
+        KeyboardInterrupt: the user interrupted. The coroutine was cancelled; it has ended, unless that took too long or
+            the user interrupted again.
         Exception: whatever the coroutine raises.
     """
     if not _loop_is_running():
@@ -122,10 +123,11 @@ def run(make: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
     loop = asyncio.get_running_loop()
     try:
         with warnings.catch_warnings():
-            # Of a notebook that has applied the older one: it is right, and an answer is no place for it.
+            # The warning is right if the notebook has applied the older nest_asyncio, but it does not belong in the
+            # output of a question.
             warnings.filterwarnings("ignore", "asyncio is already patched by nest_asyncio", UserWarning)
             nest_asyncio2.apply(loop)
-    except ValueError:  # a loop of another make, which cannot be patched
+    except ValueError:  # another kind of loop, which cannot be patched
         return _run_in_thread(make)
     task, gave_up = loop.create_task(make()), loop.create_future()
     with _interrupt_cancels(loop, task, gave_up):
@@ -174,10 +176,10 @@ def _run_in_thread(make: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
 
 @contextmanager
 def wakeful_loop() -> Iterator[None]:
-    """While this is open, the running loop wakes ten times a second.
+    """Wake the running loop ten times a second inside the ``with`` block.
 
-    ipykernel hands an interrupt to its loop without waking it: a loop that waits for a silent provider would not see
-    it.
+    ipykernel passes an interrupt to its loop without waking it, so a loop that waits for a silent provider would not
+    notice it.
     """
     loop = asyncio.get_running_loop()
     timers: list[asyncio.TimerHandle] = []
@@ -196,10 +198,11 @@ def wakeful_loop() -> Iterator[None]:
 def _interrupt_cancels(
     loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any], gave_up: asyncio.Future[None]
 ) -> Iterator[None]:
-    """While this is open, an interrupt cancels the task, a second one gives up waiting for its end, a third one raises.
+    """Handle interrupts inside the ``with`` block: the first cancels the task, the second stops waiting for its end.
 
-    Without it the interrupt would leave the task running (a `KeyboardInterrupt` out of the middle of the loop), or
-    would cancel the cell's own task, which is waiting here. The third is for a provider that holds up the loop itself.
+    Without this the interrupt would leave the task running (with a `KeyboardInterrupt` from the middle of the loop), or
+    would cancel the cell's own task, which is waiting here. The third interrupt raises `KeyboardInterrupt`, for a
+    provider that blocks the loop itself.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

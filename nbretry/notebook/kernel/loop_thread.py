@@ -1,4 +1,4 @@
-"""One event loop in a daemon thread, for what goes on while cells run, also such as block the main thread."""
+"""One event loop in a daemon thread, for tasks that keep running even while a cell blocks the main thread."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["close", "spawn"]
 _Result = TypeVar("_Result")
 
 _PATIENCE = 2.0
-"""Seconds that tasks have to end in when the process ends."""
+"""Seconds that cancelled tasks have to end when the process ends."""
 
 
 class _LoopThread:
-    """Made at first use, and anew where the thread of the one before is dead, as it is in a forked process."""
+    """The loop and its thread. Made at first use, and again if the thread is dead, as it is in a forked process."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -51,7 +51,7 @@ class _LoopThread:
             if self.alive:
                 self._call_soon(cancel)
 
-        # The task sees the context variables of whoever asks: a span of theirs is the parent of its spans.
+        # The task gets the caller's context variables, so that the caller's span is the parent of its spans.
         self._call_soon(create, context=contextvars.copy_context())
         return cancel_soon
 
@@ -64,7 +64,7 @@ class _LoopThread:
         try:
             self._loop.call_soon_threadsafe(callback, context=context)
         except RuntimeError:
-            return  # the loop was closed meanwhile, at the end of the process
+            return  # the loop has been closed since, at the end of the process
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -93,11 +93,12 @@ def spawn(
     """Run a coroutine in the thread.
 
     Args:
-        make: gives the coroutine; it is called in the thread, with the context variables of this moment.
-        ended: is handed the task at its end, in the thread.
+        make: returns the coroutine; it is called in the thread, with a copy of the caller's context variables.
+        ended: called with the task when it has ended, in the thread.
 
     Returns:
-        What cancels the task: from any thread, at once, and without effect where it has been cancelled or has ended.
+        A function that cancels the task. You can call it from any thread. It returns at once, and does nothing if the
+        task has been cancelled or has ended.
 
     Raises:
         RuntimeError: this process cannot start a thread.
@@ -110,14 +111,14 @@ def spawn(
 
 
 def close() -> None:
-    """Cancel all tasks and end the thread, as happens at the end of the process; the next `spawn` starts another."""
+    """Cancel all tasks and end the thread. Called at the end of the process; the next `spawn` starts a new thread."""
     if _current is not None:
         _current.close()
 
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()  # another thread may have held it at the fork
+    _lock = threading.Lock()  # another thread may have held the lock at the fork
 
 
 atexit.register(close)

@@ -1,4 +1,4 @@
-"""What is put into a shell once, and taken out again: the parts of the extension."""
+"""Parts of the extension that are installed once per shell and can be uninstalled again."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Installable(Protocol):
     """A part of the extension that is made for one shell."""
 
     def install(self) -> None:
-        """Take part in what the shell does."""
+        """Add the part to the shell."""
 
     def uninstall(self) -> None:
-        """Leave it."""
+        """Remove the part from the shell."""
 
 
 _Part = TypeVar("_Part", bound=Installable)
@@ -28,7 +28,7 @@ class PerShell(Generic[_Part]):
     """One part for each shell.
 
     Args:
-        make: makes the part of a shell.
+        make: makes the part for a shell.
     """
 
     def __init__(self, make: Callable[[InteractiveShell], _Part]) -> None:
@@ -48,5 +48,5 @@ class PerShell(Generic[_Part]):
             part.uninstall()
 
     def get(self, shell: InteractiveShell) -> _Part | None:
-        """The part of a shell; None where there is none."""
+        """Return the part of this shell, or None if it has none."""
         return self._parts.get(shell)

@@ -1,1 +1,1 @@
-"""The magics ``%%ask``, ``%ask`` and ``%nbretry``, their completion, and what is loaded ahead of the first question."""
+"""The magics ``%%ask``, ``%ask`` and ``%nbretry``, their completion, and preloading for the first question."""

@@ -1,4 +1,8 @@
-"""``%%ask`` and ``%ask`` as a shell knows them: light, as ``%load_ext`` waits for it. The rest is in `answering`."""
+"""The magics ``%%ask`` and ``%ask``, as they are registered in a shell.
+
+``%load_ext`` waits until this module is imported, so it imports little. The work is done in
+`nbretry.notebook.asking.run`, which is imported at the first question.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,10 @@ _COMPARISON = ("nbretry.notebook.asking.compare", "Comparison")
 
 
 class AskMagic:
-    """The magic of one shell.
+    """The ``%%ask`` and ``%ask`` magic of one shell.
 
     Args:
-        shell: where it is registered.
+        shell: the IPython shell to register it in.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -37,9 +41,9 @@ class AskMagic:
             shell, "ask", f"__import__({__name__!r}, fromlist=['ask_cell']).ask_cell", self._is_registered
         )
 
-        # IPython reads from this function that {…} and $… of a line stay as typed, and for %%ask? calls its getdoc.
+        # Attributes of this function tell IPython to keep {…} and $… in a line as typed, and what %%ask? shows.
         def ask(line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
-            """Ask a language model; where one provider fails, the next is asked."""
+            """Ask a language model. If a provider fails, nbretry asks the next one."""
             from nbretry.notebook.asking.run import answer_now
 
             return answer_now(shell, line, cell, local_ns)
@@ -50,7 +54,7 @@ class AskMagic:
         self._function = ask
 
     def install(self) -> None:
-        """Register the magic and what lets cells be awaited."""
+        """Register the magic, the transformers of cells and lines, and the display of answers and comparisons."""
         self._shell.register_magic_function(self._function, "line_cell", "ask")  # type: ignore[arg-type]  # typed as a method
         self._cells.install()
         line_questions.install(self._shell)
@@ -80,7 +84,7 @@ class AskMagic:
         show_comparison(self._shell, comparison)
 
     def _forget_shown(self, info: Any) -> None:
-        # As long as its module is not loaded, nothing has been shown; that is no reason to load it.
+        # If the module is not imported yet, no answer has been shown, so do not import it for this.
         forget = getattr(sys.modules.get("nbretry.notebook.asking.user_variables"), "forget_shown", None)
         if forget is not None:
             forget()
@@ -100,7 +104,7 @@ def _help() -> str:
 
 
 async def ask_cell(line: str, cell: str) -> None:
-    """What a rewritten ``%%ask`` cell awaits."""
+    """Answer the question of a ``%%ask`` cell that was rewritten to await this."""
     from IPython import get_ipython
 
     from nbretry.notebook.asking.run import answer_awaited

@@ -1,7 +1,7 @@
-"""Tab completion in IPython and JupyterLab: where the cursor stands in a question or in ``%nbretry``.
+"""Tab completion in IPython and JupyterLab, in questions and in ``%nbretry``.
 
-IPython asks every matcher of its completer for each Tab, in whatever cell, and so this module is light; what may stand
-there is in `suggestions`, which is loaded at the first Tab in a cell of ours.
+IPython calls every matcher of its completer at each Tab, in any cell, so this module imports little. The completions
+come from `nbretry.notebook.magics.suggestions`, which is imported at the first Tab in a question or in ``%nbretry``.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 __all__ = ["complete", "register", "unregister"]
 
 _FIRST = 1000
-"""Our place among the matchers: before jedi, which takes long over what is no Python."""
+"""Priority of the matcher: before jedi, which is slow on text that is not Python."""
 
 _CELL_MAGIC = re.compile(r"\s*%%(?P<name>\w*)(?:[ \t]+(?P<line>.*))?")
 _LINE_MAGIC = re.compile(r"\s*(?:[\w.\[\]'\",][\w.\[\]'\", ]*=\s*)?%(?P<name>ask|nbretry)[ \t]+(?P<line>.*)")
 
 
 def complete(cell: str, row: int, column: int, namespace: Mapping[str, Any]) -> Suggestions | None:
-    """What may stand at the cursor, if it stands in a question or in ``%nbretry``.
+    """Return the completions at the cursor, if it is in a question or in ``%nbretry``.
 
     Args:
-        cell: the whole cell.
+        cell: text of the whole cell.
         row: the cursor's line, from 0.
-        column: characters before the cursor in its line.
-        namespace: the user's variables.
+        column: number of characters before the cursor in its line.
+        namespace: the user's variables, by name.
 
     Returns:
-        None where IPython knows better.
+        The completions; None to leave completion to IPython.
     """
     lines = cell.split("\n")
     before = lines[row][:column]
@@ -67,7 +67,7 @@ def complete(cell: str, row: int, column: int, namespace: Mapping[str, Any]) -> 
 
 
 def _row_of_question(lines: list[str]) -> int | None:
-    """Where ``%%ask`` stands, on top or below other cell magics."""
+    """Return the row of ``%%ask``, at the top or below other cell magics; None if the cell has no such row."""
     for row, line in enumerate(lines):
         magic = _CELL_MAGIC.match(line)
         if magic is not None and magic["name"] == "ask":
@@ -78,9 +78,9 @@ def _row_of_question(lines: list[str]) -> int | None:
 
 
 class _Only(list[Any]):
-    """Completions beside which there shall be no others, also where there are none.
+    """A list of completions that keeps out those of other matchers, even if it is empty.
 
-    The completer would ask its other matchers after an empty list, and offer files and builtins for a temperature.
+    After an empty list the completer would call its other matchers, and offer files and builtins as a temperature.
     """
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class _Only(list[Any]):
 
 
 class _Matcher:
-    """What the completer of one shell asks."""
+    """The matcher in the completer of one shell."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
@@ -112,13 +112,13 @@ class _Matcher:
             namespace = _visible(self._shell)
             found = complete(context.full_text, context.cursor_line, context.cursor_position, namespace)
         except Exception:
-            # A Tab is no place for a traceback.
+            # Pressing Tab must not show a traceback.
             logging.getLogger("nbretry").debug("no completions", exc_info=True)
             found = None
         if found is None:
             return {"completions": []}
-        # What it means is shown beside it where the type of a variable is; JupyterLab would break it into lines of a
-        # word each, one upon the other.
+        # The meaning is shown where other completions show a type. With ordinary spaces JupyterLab would wrap it after
+        # each word, into lines that overlap.
         completions = _Only(
             SimpleCompletion(text=one.text, type=one.meaning.replace(" ", "\u00a0")) for one in found.suggestions
         )
@@ -129,7 +129,7 @@ class _Matcher:
 
 
 def _visible(shell: InteractiveShell) -> dict[str, Any]:
-    """The user's variables without those that IPython has put there."""
+    """Return the user's variables without those that IPython has defined."""
     hidden, missing = shell.user_ns_hidden, object()
     return {name: value for name, value in list(shell.user_ns.items()) if hidden.get(name, missing) is not value}
 

@@ -1,7 +1,7 @@
-"""Lets a question on one line end in a question mark.
+"""An input transformer that lets a one-line question end in a question mark.
 
 IPython reads a line that ends in ``?`` as a request for help, so ``%ask Why is the sky blue?`` would show the help of
-``blue``, and ``%nbretry fix Why?`` that of ``Why``. This transformer comes first where such a line is ours.
+``blue``, and ``%nbretry fix Why?`` that of ``Why``. For such lines this transformer runs before IPython's.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ __all__ = ["install", "uninstall"]
 
 _QUESTION = re.compile(
     r"(?P<before>\s*(?:[\w.\[\]'\",][\w.\[\]'\", ]*=\s*)?)%(?P<magic>ask|nbretry(?=[ \t]+fix\b))[ \t]+"
-    r"(?=[\s?]*[^\s?])(?P<line>.*\?)\s*$"  # in time that is proportional to the line, which may be very long
+    r"(?=[\s?]*[^\s?])(?P<line>.*\?)\s*$"  # takes linear time, as a line may be very long
 )
 _INDENTATION = (tokenize.INDENT, tokenize.DEDENT)
 
 
 class LineQuestion(TokenTransformBase):
-    """``%ask …?``, ``x = %ask …?`` and ``%nbretry fix …?`` as calls of the magic."""
+    """A transformer that turns ``%ask …?``, ``x = %ask …?`` and ``%nbretry fix …?`` into calls of the magic."""
 
-    priority = 0  # before IPython's own help at the same place
+    priority = 0  # before IPython's help transformer at the same position
 
     @classmethod
     def find(cls, tokens_by_line: list[list[tokenize.TokenInfo]]) -> LineQuestion | None:
-        """The first such line of a cell."""
+        """Return a transformer for the first such line of a cell; None if there is none."""
         for tokens in tokens_by_line:
             first = next((token for token in tokens if token.type not in _INDENTATION), None)
             if first is not None and _QUESTION.match(first.line.splitlines()[0] if first.line else ""):
@@ -39,7 +39,7 @@ class LineQuestion(TokenTransformBase):
         return None
 
     def transform(self, lines: list[str]) -> list[str]:
-        """The cell's lines with this one turned into Python."""
+        """Return the cell's lines with this line turned into Python."""
         match = _QUESTION.match(lines[self.start_line])
         if match is None:
             return lines
@@ -48,14 +48,14 @@ class LineQuestion(TokenTransformBase):
 
 
 def install(shell: InteractiveShell) -> None:
-    """Take part in the shell's transformation of cells."""
+    """Add the transformer to the shell."""
     transformers = shell.input_transformer_manager.token_transformers
     if LineQuestion not in transformers:
         transformers.append(LineQuestion)
 
 
 def uninstall(shell: InteractiveShell) -> None:
-    """Leave it."""
+    """Remove the transformer from the shell."""
     transformers = shell.input_transformer_manager.token_transformers
     if LineQuestion in transformers:
         transformers.remove(LineQuestion)

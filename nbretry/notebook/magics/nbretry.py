@@ -1,4 +1,4 @@
-"""``%nbretry``: what is not a question, as ``%nbretry doctor``."""
+"""The ``%nbretry`` magic and the table of its subcommands, such as ``%nbretry doctor``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _NAME = "nbretry"
 
 
 class Subcommand(NamedTuple):
-    """One subcommand. Its module of `nbretry.notebook.commands` has ``run(shell, words)``.
+    """One subcommand. Its module in `nbretry.notebook.commands` has a function ``run(shell, words)``.
 
     Attributes:
-        usage: what stands after its name, for the help.
+        usage: the arguments after its name, for the help.
         help: what it does, in a few words.
     """
 
@@ -47,13 +47,13 @@ SUBCOMMANDS = {
 
 
 def split_words(line: str) -> list[str]:
-    """The words of a line; quotes hold together what has spaces.
+    """Split a line into words. Quotes keep text with spaces together.
 
     Raises:
         ConfigError: a quote is not closed.
     """
     lexer = shlex.shlex(line, posix=True)
-    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""  # a path of Windows stays as it is
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""  # keeps backslashes in Windows paths
     try:
         return list(lexer)
     except ValueError:
@@ -69,7 +69,7 @@ class _CommandMagic:
         def nbretry(line: str) -> None:
             self._run(line)
 
-        # A name that is unknown to Python, as $HOME or {x}, stays as it was typed.
+        # Keep $HOME, {x} and the like as typed: IPython would expand them.
         no_var_expand(nbretry)
         nbretry.__doc__ = _help()
         self._function = nbretry
@@ -99,7 +99,7 @@ class _CommandMagic:
 
 
 def _function_of(name: str) -> Callable[[InteractiveShell, Sequence[str]], None]:
-    """The function of a subcommand; only its module is imported, as all of them take a while."""
+    """Return the function of a subcommand. Import only its module, as importing all of them takes a while."""
     match name:
         case "providers":
             from nbretry.notebook.commands.providers import run
@@ -138,7 +138,7 @@ def _help() -> str:
 def _help_html() -> str:
     from nbretry.renderers.tables import block_html, table_html
 
-    # Long lines of a preformatted text would be broken in the middle of a word.
+    # A table, as long lines of preformatted text would break in the middle of a word.
     return block_html(table_html(("Command", "What it does"), _rows(), wide=[1]))
 
 

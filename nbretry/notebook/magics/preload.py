@@ -1,8 +1,8 @@
-"""Loading what the first question needs before it is asked: the engine, and the SDK of who is asked first.
+"""Preload what the first question needs: the engine, the first provider's SDK and the price table.
 
-It is done in a thread, step by step, and only while no cell runs: two threads that import the same package at the same
-time may each find it half loaded, and a user's ``import openai`` must not fail for that. A cell that is started in the
-middle of a step waits for its end, half a second at the most on an ordinary machine.
+A thread loads them step by step, and only while no cell runs. Two threads that import the same package at the same
+time may each find it half loaded, and a user's ``import openai`` must not fail because of that. A cell that starts in
+the middle of a step waits for the end of the step: at most half a second on an ordinary machine.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["STEPS", "WarmUp", "load_engine", "load_prices", "load_sdk", "register", "unregister"]
 
 _PAUSE = 0.15
-"""Seconds without a cell before a step is begun: of a run of all cells none is to wait."""
+"""Seconds without a running cell before a step starts, so that no cell of "Run All Cells" has to wait."""
 
 _PATIENCE = 10.0
-"""Seconds that a cell, or the end of the process, waits for a step. Only a machine that stands still takes as long."""
+"""Seconds that a cell, or the end of the process, waits at most for a step. Only a stalled machine takes that long."""
 
 
 def load_engine() -> None:
-    """Load what asks and what paints."""
+    """Import the modules that ask questions and render answers."""
     import nbretry.notebook.asking.run
-    import nbretry.renderers.report  # noqa: F401 (loaded, and used by nobody here)
+    import nbretry.renderers.report  # noqa: F401 (imported only to load it)
 
 
 def load_sdk() -> None:
-    """Load the SDK of the provider that is asked first where nobody is named."""
+    """Load the SDK of the provider that is asked first by default."""
     from nbretry.retry.contract import warm_up
     from nbretry.session.session import default_session
 
@@ -45,7 +45,7 @@ def load_sdk() -> None:
 
 
 def load_prices() -> None:
-    """Load the price table, where an answer of the provider that is asked first costs something."""
+    """Load the price table, if answers of the provider that is asked first by default cost money."""
     from nbretry.session.session import default_session
 
     session = default_session()
@@ -55,15 +55,17 @@ def load_prices() -> None:
 
 
 STEPS: tuple[Callable[[], None], ...] = (load_engine, load_sdk, load_prices)
-"""What is loaded, in this order."""
+"""The steps, in the order in which they run."""
 
 
 class WarmUp:
-    """Takes steps in a thread while no cell runs. One that fails is passed over: whoever needs it sees why.
+    """A preloader that runs its steps in a thread while no cell runs.
+
+    A step that fails is skipped: the error appears again when a question needs what was not loaded.
 
     Args:
-        shell: whose cells are meant. The first step is taken after the end of the cell that runs now.
-        steps: what is done, in this order.
+        shell: the IPython shell whose cells count. The first step runs after the cell that is running now.
+        steps: the functions to call, in this order.
     """
 
     def __init__(self, shell: InteractiveShell, steps: Sequence[Callable[[], None]] = STEPS) -> None:
@@ -77,12 +79,12 @@ class WarmUp:
         self._thread: threading.Thread | None = None
 
     def install(self) -> None:
-        """Begin after the cell that runs now."""
+        """Start after the cell that is running now."""
         self._shell.events.register("pre_run_cell", self._before_cell)
         self._shell.events.register("post_run_cell", self._after_cell)
 
     def uninstall(self) -> None:
-        """Take no more steps; wait for the one that is being taken."""
+        """Run no more steps, and wait for the one that is running."""
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
         atexit.unregister(self._end)
@@ -90,7 +92,7 @@ class WarmUp:
 
     @property
     def thread(self) -> threading.Thread | None:
-        """The thread, which ends after the last step; None before it has begun."""
+        """The thread, which ends after the last step; None before it has started."""
         return self._thread
 
     def _before_cell(self, info: ExecutionInfo) -> None:
@@ -100,7 +102,7 @@ class WarmUp:
             self._wait_for_step()
 
     def _after_cell(self, result: ExecutionResult) -> None:
-        # An empty cell has no event before it, and the cell that has loaded the extension had none here.
+        # An empty cell has no pre_run_cell event, and that of the cell that loaded the extension was before `install`.
         self._running = [info for info in self._running if info is not result.info]
         if self._running:
             return
@@ -109,7 +111,7 @@ class WarmUp:
         if self._thread is None:
             self._thread = threading.Thread(target=self._take_steps, name="nbretry-warm-up", daemon=True)
             self._thread.start()
-            # A thread that is loading a compiled module while the interpreter is taken down may crash it.
+            # A thread that loads a compiled module while the interpreter shuts down may crash it.
             atexit.register(self._end)
 
     def _take_steps(self) -> None:
@@ -123,7 +125,7 @@ class WarmUp:
         with self._stepping:
             if not self._idle.is_set() or time.monotonic() - self._idle_since < _PAUSE or self._stopped.is_set():
                 return False
-            with suppress(BaseException):  # whatever a package does when it is loaded
+            with suppress(BaseException):  # importing a package may raise anything
                 step()
             return True
 

@@ -1,6 +1,7 @@
-"""What may stand at the cursor: options and their values, variables in a prompt, subcommands and their words.
+"""Completions at the cursor: options and their values, variables in a prompt, subcommands and their words.
 
-Nothing here calls anybody, and the system keyring is left alone: only what this process knows already is suggested.
+This module sends no request and does not read the system keyring: it suggests only what this process knows already, and
+the names of files.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _MODEL = re.compile(r"[\w./:@+-]{1,200}")
 
 
 class Suggestion(NamedTuple):
-    """A text for the cursor's place, and in a few words what it means."""
+    """A text to insert at the cursor, and in a few words what it means."""
 
     text: str
     meaning: str
@@ -46,11 +47,11 @@ class Suggestion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Suggestions:
-    """What may stand at the cursor.
+    """The completions at the cursor.
 
     Attributes:
-        fragment: the text before the cursor that each of them replaces.
-        suggestions: the likeliest first.
+        fragment: the text before the cursor that each suggestion replaces.
+        suggestions: the most likely one first.
     """
 
     fragment: str
@@ -58,15 +59,15 @@ class Suggestions:
 
 
 def for_question_line(line: str, namespace: Mapping[str, Any], *, in_cell: bool) -> Suggestions | None:
-    """What may stand at the end of a line of ``%%ask`` or ``%ask``.
+    """Return the completions at the end of a line of ``%%ask`` or ``%ask``.
 
     Args:
-        line: from behind the magic's name to the cursor.
-        namespace: the user's variables.
-        in_cell: whether it is the line of ``%%ask``, where the question is not.
+        line: the text after the magic's name, up to the cursor.
+        namespace: the user's variables, by name.
+        in_cell: whether this is the line of ``%%ask``, which does not contain the question.
 
     Returns:
-        None where nothing of ours can stand.
+        The completions; None to leave completion to IPython.
     """
     read = _read(line, in_cell)
     if read.prompt is not None:
@@ -88,12 +89,15 @@ def for_question_line(line: str, namespace: Mapping[str, Any], *, in_cell: bool)
 
 
 def for_prompt(prompt: str, namespace: Mapping[str, Any], *, options: str = "") -> Suggestions | None:
-    """The variables for a ``{{`` that is open before the cursor.
+    """Return the variables for a ``{{`` that is open before the cursor.
 
     Args:
-        prompt: from its beginning to the cursor.
-        namespace: the user's variables.
+        prompt: the prompt from its beginning to the cursor.
+        namespace: the user's variables, by name.
         options: the magic's line.
+
+    Returns:
+        The completions; None if no ``{{`` is open, or the options contain ``--raw``.
     """
     placeholder = _OPEN_PLACEHOLDER.search(prompt)
     if placeholder is None or "--raw" in options.split():
@@ -103,14 +107,14 @@ def for_prompt(prompt: str, namespace: Mapping[str, Any], *, options: str = "") 
 
 
 def for_command_line(line: str, namespace: Mapping[str, Any]) -> Suggestions | None:
-    """What may stand at the end of a line of ``%nbretry``.
+    """Return the completions at the end of a line of ``%nbretry``.
 
     Args:
-        line: from behind the magic's name to the cursor.
-        namespace: the user's variables.
+        line: the text after the magic's name, up to the cursor.
+        namespace: the user's variables, by name.
 
     Returns:
-        None in a question.
+        The completions; None in the question of ``%nbretry fix``, to leave completion to IPython.
     """
     name, space, rest = line.lstrip().partition(" ")
     if not space:
@@ -137,14 +141,14 @@ def for_command_line(line: str, namespace: Mapping[str, Any]) -> Suggestions | N
 
 @dataclass
 class _Read:
-    """What a line says up to the cursor.
+    """The contents of a line up to the cursor.
 
     Attributes:
-        given: by an option's destination the text of its value.
-        fragment: the word that the cursor touches.
-        awaits: the option whose value must come now.
-        may_take: the option whose value may come now.
-        prompt: what there is of the question; None where it has not begun.
+        given: the text of each option's value, by the option's ``dest``.
+        fragment: the word at the cursor.
+        awaits: the option whose value must come next.
+        may_take: the option whose value may come next.
+        prompt: the question so far; None if it has not begun.
     """
 
     given: dict[str, str]
@@ -176,7 +180,7 @@ def _read(line: str, in_cell: bool) -> _Read:
                 read.given[option.dest] = value.strip("\"'")
                 if option.convert is not None and not equals:
                     read.awaits = option if option.default is None else None
-                    # On one line the word that follows is the question's.
+                    # In a line of %ask the next word belongs to the question.
                     read.may_take = option if option.default is not None and in_cell else None
         elif read.may_take is not None:
             read.given[read.may_take.dest] = text
@@ -188,14 +192,14 @@ def _read(line: str, in_cell: bool) -> _Read:
 
 
 def _flags(fragment: str, given: Mapping[str, str]) -> Suggestions:
-    """The options that may still stand there, each by its long name unless a short one was begun."""
+    """Return the options that may still follow; with an empty fragment, only their long names."""
     options = [option for option in MAGIC_OPTIONS if option.repeats or option.dest not in given]
     shown = [(flag, option.help) for option in options for flag in (option.flags if fragment else option.flags[-1:])]
     return _starting(fragment, [Suggestion(flag, meaning) for flag, meaning in shown])
 
 
 def _values(option: Option, written: str, given: Mapping[str, str], namespace: Mapping[str, Any]) -> Suggestions:
-    """What may be the value of an option, of which this much is written."""
+    """Return the possible values of an option, of which ``written`` is typed so far."""
     match option.dest:
         case "providers" | "compare":
             return _providers(written)
@@ -215,7 +219,7 @@ def _values(option: Option, written: str, given: Mapping[str, str], namespace: M
 
 
 def _providers(written: str, before: Sequence[str] = ()) -> Suggestions:
-    """The names for the last place of a list with commas, those that can be asked first; behind a colon the models."""
+    """Return the names for the last item of a list with commas, default providers first; after a colon, models."""
     *listed, fragment = re.split(r"[,\s\"']+", written)
     session = default_session()
     there = {*listed, *before}
@@ -228,7 +232,7 @@ def _providers(written: str, before: Sequence[str] = ()) -> Suggestions:
 
 
 def _name_in(written: str) -> str:
-    """The provider of ``name:model``, of which anything may be missing while it is typed."""
+    """Return the provider of ``name:model``, of which any part may be missing while it is typed."""
     return written.partition(":")[0]
 
 
@@ -244,13 +248,13 @@ def _who(name: str) -> str:
 
 
 def _asked_by_default(session: Session) -> list[str]:
-    with suppress(ConfigError):  # a mistake in a file of settings
+    with suppress(ConfigError):  # a mistake in a settings file or the environment
         return session.default_providers()
     return []
 
 
 def _models(providers: Sequence[str]) -> list[Suggestion]:
-    """The default models of these providers, or of those that can be asked, and the models that have answered."""
+    """Return the default models of these providers, or of the default ones, and the models of earlier attempts."""
     session = default_session()
     ready = [_name_in(written) for written in _asked_by_default(session)]
     named = [_name_in(written) for written in providers if written]
@@ -263,13 +267,13 @@ def _models(providers: Sequence[str]) -> list[Suggestion]:
         for attempt in answer.attempts:
             if not named or attempt.provider in named:
                 found.setdefault(attempt.model or "", f"of {attempt.provider}")
-    # A model's name may have come over the wire.
+    # A model's name may come from a server's response.
     return [Suggestion(model, meaning) for model, meaning in found.items() if _MODEL.fullmatch(model)]
 
 
 def _default_model(session: Session, name: str, ready: Sequence[str]) -> Any:
-    """What a provider asks where nobody names a model, unless a package would be loaded only to know."""
-    with suppress(ConfigError):  # nobody has this name, or a file of settings has a mistake
+    """Return a provider's default model, unless a package would have to be loaded only to find out."""
+    with suppress(ConfigError):  # the name is unknown, or a settings file has a mistake
         if name in ready or name not in offered_by_packages():
             return getattr(session.provider(name), "default_model", None)
     return PRESETS[name].default_model if name in PRESETS else None
@@ -281,7 +285,7 @@ def _conversations(before: Sequence[str], written: str) -> Suggestions:
 
 
 def _settings(before: Sequence[str], written: str) -> Suggestions:
-    """The keys, and for the second place the values of one."""
+    """Return the settings' keys, or after a key the values of that setting."""
     if not before:
         return _starting(written, [Suggestion(key, one.meaning) for key, one in SETTINGS.items()])
     option = next((one for one in MAGIC_OPTIONS if one.dest == before[0]), None)
@@ -289,28 +293,28 @@ def _settings(before: Sequence[str], written: str) -> Suggestions:
 
 
 def _variables(namespace: Mapping[str, Any], fits: Callable[[Any], bool] = lambda value: True) -> list[Suggestion]:
-    """The variables whose values fit, by name, each with its type."""
+    """Return the variables whose values fit, sorted by name, each with its type."""
     found = []
     names = sorted(name for name in namespace if isinstance(name, str))
     for name, value in ((name, namespace[name]) for name in names):
-        with suppress(Exception):  # whatever a strange value does when it is looked at
+        with suppress(Exception):  # inspecting a value may raise anything
             if fits(value):
                 found.append(Suggestion(name, type(value).__name__))
     return found
 
 
 def _is_data(value: Any) -> bool:
-    # By its type, as isinstance would ask the value itself, and a lazy one would begin to load.
+    # Look at the type only: isinstance reads the value's __class__, which makes a lazy object load.
     return not issubclass(type(value), ModuleType | type) and not callable(value)
 
 
 def _files(written: str) -> Suggestions:
-    """Files and directories of the working directory, or of the one that is written."""
+    """Return the files and directories in the working directory, or in the one that is typed."""
     directory, _, fragment = written.rpartition("/")
     found = []
     with suppress(OSError), os.scandir(os.path.expanduser(f"{directory}/" if "/" in written else ".")) as entries:
         for entry in entries:
-            # What has a space in it would need quotes.
+            # Leave out names with spaces or quotes, which would need quotes.
             if (
                 entry.name.startswith(fragment)
                 and entry.name.startswith(".") <= fragment.startswith(".")
@@ -335,7 +339,7 @@ def _with_key(before: Sequence[str], written: str) -> Suggestions:
 
 
 def _starting(fragment: str, suggestions: Iterable[Suggestion]) -> Suggestions:
-    """Those that go on from the fragment. Private names are suggested once their underscore is there."""
+    """Return those that start with the fragment; private names only once their underscore is typed."""
     hidden = "" if fragment.startswith("_") else "_"
     return Suggestions(
         fragment,
@@ -360,10 +364,10 @@ _WORDS: dict[str, Callable[[Sequence[str], str], Suggestions]] = {
     "providers": lambda before, written: _providers(written, before),
     "reset": lambda before, written: _providers(written, before),
 }
-"""By subcommand what its words may be, after those that stand there already."""
+"""By subcommand, a function of the words before the cursor and the word at it that returns the completions."""
 
 _VALUES_OF_USAGE: dict[str, Callable[[str], Suggestions]] = {
     "FILE": _files,
     "KEY": lambda written: _settings([], written),
 }
-"""By their name in a subcommand's usage what the values of its options may be."""
+"""By the name of an option's value in a subcommand's usage, a function of the typed text that returns completions."""

@@ -1,1 +1,1 @@
-"""The outputs of a cell: the answer while it streams, repainted and late outputs, a single table."""
+"""The outputs of a cell: the streaming answer, repainted outputs, late outputs, a single output."""

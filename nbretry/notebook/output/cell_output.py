@@ -1,8 +1,8 @@
-"""A run painted into the output of a cell, as ordinary outputs that need no kernel once they are saved.
+"""Paint a run into the running cell, as ordinary outputs that need no kernel once they are saved.
 
-The answer is one output that is repainted while it grows; the report is a second output that comes at the end. Before
-the answer's text the end of the model's reasoning is shown, where it gives any; once the text comes the reasoning is
-an output of its own above it, folded.
+The answer is one output that is repainted while it grows; the report is a second output that comes at the end. If the
+model sends reasoning, the end of it is shown until the answer's text begins. From then on the reasoning is folded, in
+an output of its own above the answer.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = ["CellOutput", "display_answer"]
 
 
 class CellOutput(RepaintedOutput):
-    """Renderer for a cell of a notebook.
+    """Renderer that paints a run into the running cell of a notebook.
 
     Args:
         shell: the shell whose running cell is painted into.
         captured: as for `RepaintedOutput`.
-        output_format: what the answer is to be.
+        output_format: the format that the answer should have.
         publish: as for `RepaintedOutput`.
     """
 
@@ -77,7 +77,7 @@ class CellOutput(RepaintedOutput):
                 self.paint_now()
 
     def paint(self) -> None:
-        """Show the answer so far, below its folded reasoning, or what is going on before it."""
+        """Show the answer so far, below its folded reasoning; before its text begins, show the status."""
         answer = self._answer
         place = 0
         if not answer.text:
@@ -89,11 +89,12 @@ class CellOutput(RepaintedOutput):
         self.blank_from(place + 1)
 
     def _fold_reasoning(self, answer: Answer) -> int:
-        """Show the reasoning above the answer, where there is one: when the text begins, and where it has grown since,
-        at the end.
+        """Show the reasoning above the answer, if there is any.
+
+        It is painted when the text begins, and again at the end if it has grown since.
 
         Returns:
-            The place of the output that is next.
+            The index of the next output.
         """
         attempt = answer.reasoned_by
         if attempt is None:
@@ -107,7 +108,7 @@ class CellOutput(RepaintedOutput):
         return 1
 
     def _waiting(self) -> Bundle:
-        """What is going on before the answer's text."""
+        """Return what to show before the answer's text: the status and the end of the reasoning."""
         line = status_line(self._answer)
         running = [attempt for attempt in self._answer.attempts if attempt.state == "running"]
         thinker = next((attempt for attempt in reversed(running) if attempt.reasoning), None)
@@ -130,5 +131,5 @@ class CellOutput(RepaintedOutput):
 
 
 def display_answer(shell: InteractiveShell, answer: Answer) -> None:
-    """Show an answer that is at its end, as its cell showed it."""
+    """Show an answer that has ended, as its own cell showed it."""
     CellOutput(shell, captured=True).paint_end(answer)

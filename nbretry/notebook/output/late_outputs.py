@@ -1,9 +1,10 @@
-"""The outputs of a cell that go on changing after it has ended.
+"""Outputs of a cell that keep changing after the cell has ended.
 
-All of them are sent while the cell runs, most of them empty, each with a display id; from then on they are only
-updated. An update says itself which output it means. By whom it was caused is of no importance to Jupyter's frontends;
-but nbclient, by which nbconvert and papermill run notebooks, hears only what the running cell causes. So an update
-goes out as if caused by whatever cell runs, and where none ran it is said again when the next one begins.
+All of them are sent while the cell runs, most of them empty, each with a display id. From then on they are only
+updated, and the display id says which output an update is for. Jupyter's frontends do not care which cell an update
+comes from. But nbclient, with which nbconvert and papermill run notebooks, handles only messages of the running cell.
+So an update is sent as if it came from the cell that is running, and if none is running, it is sent again when the next
+one begins.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ logger = logging.getLogger("nbretry")
 
 
 class CellWatch:
-    """Knows whether a cell runs, and which. There is one for each shell, see `of`; threads may share it.
+    """Knows whether a cell is running, and which. There is one per shell, see `of`; you can use it from any thread.
 
     Args:
-        shell: the user's, in which a cell runs now.
+        shell: the user's shell, in which a cell is running now.
     """
 
     _watches: ClassVar[weakref.WeakKeyDictionary[InteractiveShell, CellWatch]] = weakref.WeakKeyDictionary()
@@ -47,7 +48,7 @@ class CellWatch:
         self._running = True
         self._request = request_of(shell)
         self._inside: list[Any] = []
-        """Cells that run inside the running one, the innermost last."""
+        """The cells that run inside the running one, innermost last."""
         self._number = 1
         self._context = contextvars.copy_context()
         self._between: list[Callable[[], None]] = []
@@ -59,7 +60,7 @@ class CellWatch:
 
     @classmethod
     def of(cls, shell: InteractiveShell) -> CellWatch:
-        """The one of this shell; to be called while a cell runs."""
+        """Return the watch of this shell. Call it only while a cell is running."""
         if shell not in cls._watches:
             cls._watches[shell] = cls(shell)
         watch = cls._watches[shell]
@@ -68,33 +69,33 @@ class CellWatch:
 
     @classmethod
     def retire(cls, shell: InteractiveShell) -> None:
-        """Have the one of this shell, if there is one, leave the shell's events once nobody holds it any more."""
+        """Let the watch of this shell, if there is one, unregister its event handlers once nothing holds it."""
         watch = cls._watches.get(shell)
         if watch is not None:
             watch._is_retired = True
 
     def hold(self) -> None:
-        """Keep it at work until `release`, also when it is retired."""
+        """Keep the watch working until `release`, even if it is retired."""
         with self._lock:
             self._holders += 1
 
     def release(self) -> None:
-        """Whoever has called `hold` needs it no more."""
+        """End one `hold`."""
         with self._lock:
             self._holders -= 1
 
     @property
     def cell(self) -> int:
-        """A number of the cell that runs, which no other has; 0 while none runs."""
+        """A unique number of the running cell; 0 if none is running."""
         with self._lock:
             return self._number if self._running else 0
 
     def call_as_this_cell(self, function: Callable[[], None]) -> None:
-        """Call a function in a context in which ipykernel takes it for the cell's that runs, or has run last."""
+        """Call a function so that ipykernel attributes its outputs to the cell that is running or has run last."""
         self._context.copy().run(function)
 
     def call_between_cells(self, function: Callable[[], None]) -> None:
-        """Call a function now, or if a cell runs, when that has ended."""
+        """Call a function now or, if a cell is running, when that cell has ended."""
         with self._lock:
             if self._running:
                 self._between.append(function)
@@ -102,7 +103,14 @@ class CellWatch:
         function()
 
     def say_again(self, outputs: LateOutputs) -> bool:
-        """Have these outputs' `LateOutputs.say_again` called when the next cell begins; False where one runs now."""
+        """Call `LateOutputs.say_again` when the next cell begins.
+
+        Args:
+            outputs: the outputs to call it on.
+
+        Returns:
+            False if a cell is running now: then it is not going to be called.
+        """
         with self._lock:
             if not self._running and outputs not in self._unheard:
                 self._unheard.append(outputs)
@@ -141,17 +149,17 @@ class CellWatch:
 
 
 class LateOutputs:
-    """The outputs of the running cell, to be changed from any thread and at any time. Raises nothing.
+    """The outputs of the running cell, which you can change from any thread at any time. Changing them never raises.
 
     Args:
-        shell: the shell whose cell runs.
+        shell: the shell whose cell is running.
         count: how many outputs there can be.
     """
 
     def __init__(self, shell: InteractiveShell, count: int) -> None:
         self._shell = shell
         self._watch = CellWatch.of(shell)
-        # That of this cell: another one may have one that captures what is shown.
+        # The publisher of this cell: another cell may have one that captures outputs.
         self._publisher = shell.display_pub
         self._ids = [uuid.uuid4().hex for _ in range(count)]
         self._free: deque[str] = deque()
@@ -161,10 +169,10 @@ class LateOutputs:
         self._lock = threading.Lock()
 
     def reserve(self, first: Bundle) -> None:
-        """Send all outputs, from the running cell.
+        """Send all outputs from the running cell.
 
         Args:
-            first: what the first one shows; the others are empty.
+            first: what the first output shows; the others are empty.
         """
         for display_id in self._ids:
             data = first if display_id is self._ids[0] else _BLANK
@@ -172,7 +180,7 @@ class LateOutputs:
         self._free.extend(self._ids)
 
     def begin_again(self) -> None:
-        """Whatever is published from now on takes the place of what was."""
+        """Start over: what is published from now on replaces what was published before."""
         with self._lock:
             for display_id in list(self._shown):
                 if display_id is not self._ids[0]:
@@ -188,7 +196,7 @@ class LateOutputs:
         transient: dict[str, Any] | None = None,
         update: bool = False,
     ) -> None:
-        """Show something in the next free output, or with ``update`` in the one that has this display id by now."""
+        """Show something in the next free output, or with ``update`` in the output that was given this display id."""
         asked = (transient or {}).get("display_id", "")
         with self._lock:
             if update and asked in self._taken:
@@ -202,7 +210,7 @@ class LateOutputs:
             self._send(display_id, data, metadata or {})
 
     def say_again(self) -> None:
-        """Send what was changed while no cell ran, if only a running cell is listened to."""
+        """Resend the updates from the time when no cell ran, if the frontend handles only those of a running cell."""
         with self._lock:
             for display_id in self._unheard if self._is_run_by_a_program() else ():
                 self._update(display_id, *self._shown[display_id])
@@ -224,11 +232,11 @@ class LateOutputs:
         send = partial(self._publisher.publish, data, metadata, transient={"display_id": display_id}, update=True)
         try:
             self._watch.call_as_this_cell(send)
-        except Exception as error:  # a kernel that ends, a user's closed stdout: the answer itself goes on
+        except Exception as error:  # the kernel ends, the user closed stdout: the answer itself continues
             logger.debug("an output could not be sent: %s", describe(error))
 
     def _is_run_by_a_program(self) -> bool:
-        """Whether nobody sits there who could be asked for input: a person's frontend has heard it all."""
+        """Return whether a program runs the notebook. It allows no input; a person's frontend has got every update."""
         get_parent = getattr(getattr(self._shell, "kernel", None), "get_parent", None)
         parent = get_parent() if get_parent is not None else {}
         return not parent.get("content", {}).get("allow_stdin", True)

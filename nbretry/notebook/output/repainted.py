@@ -1,7 +1,8 @@
-"""Outputs of a cell that are repainted while what they show grows.
+"""Outputs of a cell that are repainted while their content grows.
 
-Repaints come at intervals that grow with the time, so that what is sent stays proportional to what there is, and with
-what a paint takes, as the loop is for the streams first. The last state is always painted.
+The interval between repaints grows over time, so that the amount of data sent stays proportional to the content. It
+also grows with the time that a paint takes, as the event loop is needed for the streams first. The last state is always
+painted.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ _BLANK: Bundle = {"text/html": "", "text/plain": ""}
 
 
 class RepaintedOutput:
-    """What the renderers for a cell have in common. Derived classes say what is painted now.
+    """Base class of the renderers for a cell. Subclasses define what is painted.
 
     Args:
         shell: the shell whose running cell is painted into.
-        captured: whether each paint is kept as an output of its own, as under ``%%capture``: then only the last is
-            made. Found out by default, and so is whether the settings want it.
+        captured: whether to paint only the last state, as is needed under ``%%capture``, which keeps each paint as an
+            output of its own. None to find out from the shell and from the setting ``paint``.
         publish: sends outputs, with the arguments of `IPython.core.displaypub.DisplayPublisher.publish`; the shell's
             own by default.
 
     Attributes:
-        shortest_interval: seconds between two paints at least.
+        shortest_interval: minimum time between two paints, in seconds.
     """
 
     shortest_interval = 0.06
@@ -61,10 +62,11 @@ class RepaintedOutput:
         self._timer: asyncio.TimerHandle | None = None
 
     def content_came(self, anew: bool = False) -> None:
-        """Content comes from now on, if it did not before.
+        """Note that content has begun to arrive; only the first call counts.
 
         Args:
-            anew: it is of another kind than before, so that the intervals grow from the shortest again.
+            anew: the content is of another kind than before: this call counts too, and the intervals start over from
+                the shortest.
         """
         if self._content_since is None or anew:
             self._content_since = time.monotonic()
@@ -80,7 +82,7 @@ class RepaintedOutput:
             self._timer = asyncio.get_running_loop().call_later(wait, self.paint_now)
 
     def paint_now(self) -> None:
-        """Paint, in place of any paint that is waiting."""
+        """Paint now, in place of any scheduled paint."""
         self.cancel_paint()
         if self._captured:
             return
@@ -90,26 +92,26 @@ class RepaintedOutput:
         self._paint_took = self._painted_at - begun
 
     def cancel_paint(self) -> None:
-        """Forget a paint that is waiting."""
+        """Cancel a scheduled paint."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def paint(self) -> None:
-        """Show what is to be seen now."""
+        """Show the current state."""
         self.show(self.picture())
 
     def picture(self) -> Bundle:
-        """What is to be seen now, where that is one output."""
+        """Return the current state, for subclasses that show a single output."""
         raise NotImplementedError
 
     def show(self, data: Bundle, metadata: Bundle | None = None, place: int = 0) -> None:
-        """Put this in place of what an output shows, or show it in a new one.
+        """Replace the content of an output, or add a new one.
 
         Args:
-            data: what is shown.
-            metadata: of the output.
-            place: of the output among those of this renderer, from 0; at most the next one.
+            data: the new content.
+            metadata: metadata of the output.
+            place: index of the output among those of this renderer, from 0; the number of outputs so far adds one.
         """
         if self._captured:
             self.publish(data, metadata)
@@ -121,14 +123,14 @@ class RepaintedOutput:
         self.publish(data, metadata, transient={"display_id": self._display_ids[place]}, update=not is_new)
 
     def blank_from(self, place: int) -> None:
-        """Show nothing in the outputs from this one on, which cannot be taken away again."""
+        """Empty the outputs from this index on, as outputs cannot be removed."""
         for later in range(place, len(self._display_ids)):
             if later not in self._blank:
                 self.show(_BLANK, place=later)
                 self._blank.add(later)
 
     def publish(self, data: Bundle, metadata: Bundle | None = None, **kwargs: Any) -> None:
-        """Send an output of its own."""
+        """Send an output with the publisher of this renderer."""
         publish = self._publish or self._shell.display_pub.publish
         publish(data, metadata or {}, **kwargs)
 
@@ -143,9 +145,10 @@ def _is_painted_once(shell: InteractiveShell) -> bool:
 
 
 def provenance(answer: Answer) -> Bundle:
-    """The record of an answer for an output's metadata, every known secret masked.
+    """Return the record of an answer for an output's metadata, with every known secret masked.
 
-    The outputs have its text, its reasoning and its error, the cell has the question.
+    It leaves out the text, the reasoning and the error, which are in the outputs, and the messages, as the question is
+    in the cell.
     """
     record = answer.to_dict()
     for name in ("text", "reasoning", "messages", "error"):
@@ -157,7 +160,7 @@ def provenance(answer: Answer) -> Bundle:
 
 
 def is_captured(shell: InteractiveShell) -> bool:
-    """Whether ``%%capture`` or the like keeps the outputs: it would keep every repaint as an output of its own."""
+    """Return whether ``%%capture`` or similar keeps the outputs; it would keep each repaint as an output of its own."""
     from IPython.core.displaypub import CapturingDisplayPublisher
 
     return isinstance(shell.display_pub, CapturingDisplayPublisher)

@@ -1,4 +1,4 @@
-"""What subcommands have in common: one output of the cell, and words that are read like a command line's."""
+"""A single output of the running cell, as the subcommands of ``%nbretry`` and ``%%ask --dry-run`` use it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["Output"]
 
 
 class Output:
-    """One output of the running cell, which may first say that something is under way.
+    """One output of the running cell, which can show a temporary line first.
 
     Args:
-        shell: the shell whose cell runs.
+        shell: the shell whose cell is running.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._display_id = uuid.uuid4().hex
         self._shown = False
-        # Neither can take back what it was handed.
+        # Neither a capture nor a terminal can replace an output.
         self._only_once = is_captured(shell) or not hasattr(shell, "kernel")
 
     def show_for_now(self, line: str) -> None:
@@ -38,7 +38,7 @@ class Output:
         self.show(line_html(line), line)
 
     def show(self, html: str, text: str) -> None:
-        """Show something in both forms, in place of what was shown before."""
+        """Show HTML with its plain text, in place of what was shown before."""
         data: dict[str, Any] = {"text/html": html, "text/plain": text}
         if self._only_once:
             self._shell.display_pub.publish(data)

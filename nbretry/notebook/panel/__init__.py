@@ -1,1 +1,1 @@
-"""The panel: ``%%ask`` with the mouse, in widgets of ipywidgets alone."""
+"""The panel: a graphical interface to ``%%ask``, built only with the widgets of ipywidgets."""

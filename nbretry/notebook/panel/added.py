@@ -1,4 +1,4 @@
-"""What the panel tells of a provider that can be added or was: one line of HTML, and what to write into a file."""
+"""What the panel says about a provider that can be or was added: a line of HTML, and what to write into a file."""
 
 from __future__ import annotations
 
@@ -23,28 +23,31 @@ _LONGEST_LINE = 300
 
 
 def words_on(session: Session, names: Sequence[str]) -> dict[str, str]:
-    """A few words on each of these providers, as ``no key: set GROQ_API_KEY``; none on one that is to be loaded first.
+    """Describe each of these providers in a few words, such as ``no key: set GROQ_API_KEY``.
 
     Args:
-        session: where they are known.
-        names: of the providers.
+        session: the session that knows the providers.
+        names: names of the providers.
+
+    Returns:
+        The words by name; empty for a provider about which nothing is known before it is loaded.
     """
     described = session.settings.readable_providers()
     return {name: mask(_words_on(name, described.get(name))) for name in names}
 
 
 def offered_html(session: Session, name: str) -> str:
-    """What is told once a known provider is offered."""
+    """Return the line that says that a known provider is offered now."""
     return _line_html("✓", f"{_safe(name)} is offered now{_key_html(session, name)}")
 
 
 def added_html(session: Session, table: ProviderTable, *, is_again: bool) -> str:
-    """What is told once a provider was added.
+    """Return the line that says that a provider was added.
 
     Args:
-        session: where it is known.
-        table: what describes it.
-        is_again: whether it has taken the place of one before.
+        session: the session that knows the provider.
+        table: the description of the provider.
+        is_again: whether it has replaced a provider that was added before.
     """
     name = _safe(table.name)
     told = f"{name} was {'replaced' if is_again else 'added'}: <code>%%ask -p {name}</code> asks it"
@@ -54,12 +57,12 @@ def added_html(session: Session, table: ProviderTable, *, is_again: bool) -> str
 
 
 def mistake_html(text: str) -> str:
-    """What is told of a mistake."""
+    """Return the line that reports a mistake."""
     return _line_html("✗", _safe_line(text))
 
 
 def keep_html(table: ProviderTable) -> str:
-    """What to write into which file of settings so that a provider is there tomorrow. A key is no part of it."""
+    """Return what to write into which settings file to keep a provider for later sessions. It contains no key."""
     values = {
         key: value
         for key in ("kind", "base_url", "model", "key_variable")
@@ -78,7 +81,7 @@ def keep_html(table: ProviderTable) -> str:
 
 
 def _key_html(session: Session, name: str) -> str:
-    """Whether a provider's key is there, and what to do where it is not."""
+    """Return whether a provider's key is set, and what to do if it is not."""
     try:
         (entry,) = roster(session, [name])
     except ConfigError as error:

@@ -1,7 +1,7 @@
-"""The panel's tab that adds a provider: one that is known and not offered yet, or a new one by form.
+"""The panel's tab that adds a provider: a known one that is not offered yet, or a new one, described in a form.
 
-A key is never typed here. The form asks for the name of the environment variable that has it; what looks like a key is
-taken out of its field as soon as it arrives, before anything else is done with it.
+The form never takes a key. It asks for the name of the environment variable that holds the key. Text that looks like a
+key is removed from its field as soon as it arrives, before anything else is done with it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ADDRESS_HELP = {
     "anthropic": f"Where the server is, as {_ADDRESSES['anthropic']}, without /v1.",
 }
 _MEANT: dict[str, Meant] = {"name": "name", "base_url": "address", "model": "name", "key_variable": "variable"}
-"""The fields that are typed in, and what each is for."""
+"""The text fields of the form, and what each is for."""
 
 _KEY_TAKEN = "that looks like a key: write the name of the environment variable that holds it"
 _KEY_TAKEN_AGAIN = f"{_KEY_TAKEN}, or press Add again to go on without"
@@ -104,12 +104,12 @@ class _Added(NamedTuple):
 class AddingForm:
     """The tab "Add a provider".
 
-    What is added is known to the session, so that ``%%ask -p NAME`` has it as well, and is offered in the panel.
+    An added provider is known to the session, so that ``%%ask -p NAME`` can use it too, and is offered in the panel.
 
     Args:
-        state: what providers are added to.
-        lock: is held while anything changes.
-        changed: is called after the user has changed something, with the lock held; it is to call `show`.
+        state: the panel state that providers are added to.
+        lock: held while anything changes.
+        changed: called with the lock held after the user has changed something; it must call `show`.
     """
 
     def __init__(self, state: PanelState, lock: threading.RLock, changed: Callable[[], None]) -> None:
@@ -138,13 +138,13 @@ class AddingForm:
         return self._others, self._add_known_button, *typed_in, self._add_button
 
     def show(self) -> None:
-        """Have the widgets show what the session knows now."""
+        """Update the widgets to what the session knows now."""
         with self._lock, self._showing():
             self._take_keys()
             self._show_others()
             set_traits(self._add_known_button, disabled=not self._others.value)
             set_traits(self._add_button, disabled=not self._is_begun)
-            # A field itself is left alone: with any change of it a browser forgets what is being typed there.
+            # Leave the text fields alone: any change to one makes the browser discard what is being typed in it.
             set_traits(self._address_help, value=escape(_ADDRESS_HELP[self._kind.value]))
             for key, row in self._rows.items():
                 set_class(row, "nbretry-adding-wrong", key == self._wrong)
@@ -177,7 +177,7 @@ class AddingForm:
             "key_variable": ("Key variable", "NBRETRY_LAB_KEY", "the environment variable that holds the key"),
         }
         self._fields = {
-            # Letter by letter a key would be in the widget before it could be known for one.
+            # Not continuous: a key would arrive letter by letter, and be in the widget before it is recognised.
             key: make(ipywidgets.Text, description=label, placeholder=example, tooltip=tooltip, continuous_update=False)
             for key, (label, example, tooltip) in placeholders.items()
         }
@@ -245,7 +245,7 @@ class AddingForm:
                 return
             self._take_keys()
             if self._key_was_taken:
-                # This click may have been meant for what stood there before.
+                # The click may have been meant for the text that was in the field before.
                 self._key_was_taken = False
                 self._mistake = _KEY_TAKEN_AGAIN
             else:
@@ -278,7 +278,7 @@ class AddingForm:
             raise WrongTableError("name is missing: write what the provider is called after -p, as lab")
         self._refuse_known(name)
         if "base_url" not in written:
-            # Without it the question, and the key, would go to the protocol's own service.
+            # Without base_url the question and the key would go to the protocol's own service.
             example = _ADDRESSES[written["kind"]]
             raise WrongTableError(f"base_url is missing: write where the server is, as {example}", "base_url")
         return checked_provider(name, written, of_project=False)
@@ -294,7 +294,7 @@ class AddingForm:
         raise WrongTableError(f"{known} {what}: {hint}")
 
     def _take_keys(self) -> None:
-        """Take what looks like a key out of its field."""
+        """Empty every field whose text looks like a key."""
         for key, meant in _MEANT.items():
             if remember_typed_key(self._fields[key].value, meant):
                 with self._showing():
@@ -310,7 +310,7 @@ class AddingForm:
 
     @contextmanager
     def _showing(self) -> Iterator[None]:
-        """What changes meanwhile was not changed by the user."""
+        """Mark changes in this context as made by the program, not by the user."""
         before, self._is_showing = self._is_showing, True
         try:
             yield

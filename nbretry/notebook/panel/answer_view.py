@@ -1,4 +1,4 @@
-"""What the panel shows of an answer: what happened, the reasoning, the text, a line, and the report."""
+"""The panel's view of an answer: the attempts, the failures, the reasoning, the text, a note and the report."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["AnswerView"]
 
 
 class AnswerView:
-    """What happened, the answer under it, and a line on what went wrong or the report in its place."""
+    """The attempts, the answer below them, and a note on what went wrong, or the report instead."""
 
     def __init__(self) -> None:
         self.attempts = markup("nbretry-happened")
-        # Apart, as a fold that somebody has opened closes when its HTML is replaced.
+        # A separate widget: replacing its HTML closes a fold that the user has opened.
         self.failures = markup("nbretry-happened")
         self.reasoning = markup()
         self.text = markup("nbretry-text", mathematics=True)
@@ -31,20 +31,20 @@ class AnswerView:
         self.show_failures("")
 
     def show(self, picture: Picture) -> None:
-        """Show this in place of what was there before."""
+        """Show this picture in place of the one before."""
         show_html(self.reasoning, picture.reasoning)
         show_html(self.text, picture.text)
         show_html(self.report, picture.report)
         self.show_note(picture.note)
 
     def show_attempts(self, html: str) -> None:
-        """Show this safe HTML as the lines of all attempts, and leave the rest as it is."""
+        """Show this safe HTML as the lines of all attempts, and leave the rest unchanged."""
         show_html(self.attempts, html)
 
     def show_failures(self, html: str) -> None:
-        """Show this safe HTML as what failed, and leave the rest as it is."""
+        """Show this safe HTML as the failures, and leave the rest unchanged."""
         show_html(self.failures, html)
 
     def show_note(self, note: str) -> None:
-        """Show this line of text, and leave the rest as it is."""
+        """Show this plain text as the note, and leave the rest unchanged."""
         show_html(self.note, escape(mask(note)))

@@ -1,8 +1,8 @@
-"""The panel's question as a ``%%ask`` cell: its text, and a button that writes it below.
+"""The panel's question as a ``%%ask`` cell: its text, and a button that inserts it below.
 
-A widget cannot write a cell. JupyterLab and Notebook 7 can: a button in HTML that names commands of theirs runs those
-when it is clicked, and asks first where the notebook is not trusted. Elsewhere the button is not shown, and the text
-can be copied.
+A widget cannot insert a cell, but JupyterLab and Notebook 7 can: an HTML button that names their commands runs these
+when it is clicked, and asks the user first if the notebook is not trusted. Elsewhere the button is hidden, and the user
+can copy the text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class CellView:
     """The text of the cell, and the button.
 
     Args:
-        state: whose question.
+        state: the panel state that has the question.
     """
 
     def __init__(self, state: PanelState) -> None:
@@ -43,7 +43,7 @@ class CellView:
         self.widget = make(ipywidgets.VBox, children=[markup("nbretry-quiet", html=_HINT), self._code])
 
     def show(self) -> None:
-        """Show the state's question."""
+        """Show the state's question as a cell."""
         try:
             cell = self._state.cell()
         except ConfigError as refused:
@@ -57,11 +57,11 @@ class CellView:
 
 
 def _button(cell: str, *, is_whole: bool) -> str:
-    """The button that writes this cell; one that cannot be pressed where there is none.
+    """Return the button that inserts this cell; it is disabled if the cell is empty.
 
     Args:
-        cell: secrets masked.
-        is_whole: whether there are none.
+        cell: text of the cell, secrets masked.
+        is_whole: whether nothing in the cell was masked.
     """
     look = f'class="lm-Widget jupyter-widgets jupyter-button widget-button" title="{_title(cell, is_whole)}"'
     if not cell:

@@ -1,4 +1,4 @@
-"""The models that a provider offers: a list below its row of the picker, fetched when it is opened."""
+"""The list of a provider's models, below its row of the picker; it is fetched when it is opened."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
 """Runs a coroutine in the background thread."""
 
 MOST_SHOWN = 400
-"""Names that are sent to the page, at most."""
+"""Maximum number of names that are sent to the page."""
 
 _TIMEOUT = 10.0
 _KEPT_FOR = 120.0
 """Seconds after which a list is fetched again when it is opened."""
 
 _FEW = 6
-"""Names that need no filter."""
+"""A list of at most this many names has no filter."""
 
 _ROWS = 8
 _LONGEST_PROBLEM = 300
@@ -42,7 +42,7 @@ _STOPPED = "stopped before the list came"
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a provider said: its names, when that was by the clock, and who it was."""
+    """A fetched list: the names, the clock's time at that moment in seconds, and the provider that was asked."""
 
     names: tuple[str, ...]
     at: float
@@ -51,18 +51,18 @@ class _Found:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fetch:
-    """One fetching of a list; where another has begun since, what it brings is no longer wanted."""
+    """One request for a list. If another one has started since, the result of this one is discarded."""
 
     provider: ProviderType
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the parts of the picker need of the panel.
+    """What the parts of the picker need from the panel.
 
     Attributes:
-        lock: is held while anything changes.
-        changed: is called after a change, with the lock held; it is to call their ``show``.
+        lock: held while anything changes.
+        changed: called with the lock held after a change; it must call the ``show`` of the parts.
         spawn: runs a coroutine in the background thread.
     """
 
@@ -72,18 +72,18 @@ class Surroundings:
 
 
 class ModelList:
-    """The list of one provider's models. It is used with the lock held.
+    """The list of one provider's models. Use it with the lock held.
 
     Args:
-        name: of the provider, as it is shown.
-        find: gives the provider; raises ConfigError where it is not known any more.
-        clock: what a list's age is measured by.
-        field: the text field that the list is for; it gets the focus where Enter closes the list.
-        pick: is handed the name that was picked; empty for the provider's own.
-        panel: what is around it.
+        name: name of the provider, as it is shown.
+        find: returns the provider; raises ConfigError if it is not known any more.
+        clock: the clock that measures a list's age.
+        field: the text field that the list is for; it gets the focus when Enter closes the list.
+        pick: called with the name that was picked; an empty one means the provider's own model.
+        panel: the lock and the callbacks of the panel.
 
     Attributes:
-        widget: the list, which takes no room while it is closed.
+        widget: the list, which takes no space while it is closed.
         is_open: whether it is open.
     """
 
@@ -118,11 +118,11 @@ class ModelList:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The models, as far as they are known."""
+        """The names of the models; empty until a list was fetched."""
         return () if self._found is None else self._found.names
 
     def open(self) -> None:
-        """Show the list; it is fetched where it is not known, or was fetched a while ago."""
+        """Open the list. Fetch it if it is not known, or was fetched a while ago."""
         if self._parts is not None:
             self._parts.filter.value = ""
         self._note = ""
@@ -130,12 +130,12 @@ class ModelList:
         self._fetch()
 
     def close(self) -> None:
-        """Take the list away. What is being fetched is kept for the next time."""
+        """Close the list. If it is being fetched, the result is kept for the next time."""
         self._note = ""
         self.is_open = False
 
     def say(self, note: str) -> None:
-        """Show this line below the row, until the list is opened or closed; empty to take it away."""
+        """Show this line below the row until the list is opened or closed; an empty one removes it."""
         self._note = note
 
     # --- fetching -----------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class ModelList:
                 self._take(change["new"])
 
     def _submitted(self, widget: Any, content: Any, buffers: Any) -> None:
-        """Enter was pressed in the filter: so the keyboard picks also where arrow keys move a notebook's cells."""
+        """Pick the first match on Enter, so that the keyboard works even where arrow keys move between cells."""
         with self._lock:
             matches = self._matches()
             if content.get("event") == "submit" and self.is_open and self._filter and matches:
@@ -207,11 +207,11 @@ class ModelList:
     # --- what is shown ------------------------------------------------------------------------------------------------
 
     def show(self, chosen: str, own: str) -> None:
-        """Show what there is.
+        """Update the widgets.
 
         Args:
             chosen: the model that is chosen now; empty for the provider's own.
-            own: the provider's own; empty where that is not known.
+            own: the provider's own model; empty if it is not known.
         """
         is_shown = self.is_open or bool(self._note)
         set_class(self.widget, HIDDEN, not is_shown)
@@ -227,17 +227,17 @@ class ModelList:
         set_class(parts.again, HIDDEN, not self.is_open or not self._problem)
         set_class(parts.select, HIDDEN, not is_listed)
         if is_listed:
-            # None is selected, so that to pick what is chosen already is a change, too, which closes the list.
+            # Select nothing, so that picking the model that is chosen already is a change, too, and closes the list.
             set_traits(parts.select, index=None)
             set_traits(parts.select, options=tuple(self._options(chosen, own)), rows=min(_ROWS, len(self.names) + 1))
 
     @property
     def _filter(self) -> str:
-        """What is typed into the filter."""
+        """The text in the filter, case-folded."""
         return "" if self._parts is None else self._parts.filter.value.casefold().strip()
 
     def _matches(self) -> list[str]:
-        """The models with every word of the filter: first what is just that, then what begins with it."""
+        """Return the models with every word of the filter: exact matches first, then those that start with it."""
         typed, words = self._filter, self._filter.split()
         found = [name for name in self.names if all(word in name.casefold() for word in words)]
         if not typed:
@@ -250,7 +250,7 @@ class ModelList:
         return [(f"{label}  ✓" if value == chosen else label, value) for label, value in options]
 
     def _line(self) -> str:
-        """What there is to say, as safe HTML."""
+        """Return the line above the list, as safe HTML."""
         if self._note or self._problem:
             words = escape(self._note or self._problem)
             return f'<span role="alert"><span class="nbretry-failing">✗</span> {words}</span>'
@@ -266,7 +266,7 @@ class ModelList:
 
 
 class _Parts:
-    """The widgets of a list, made when there is first something to show."""
+    """The widgets of a list, created when there is first something to show."""
 
     def __init__(
         self,

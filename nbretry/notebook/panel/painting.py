@@ -1,6 +1,6 @@
-"""What the panel shows of an answer, painted while it grows at intervals as in a cell.
+"""The panel's renderer, which repaints an answer at intervals while it grows, as in a cell.
 
-All in all it is changed less than twenty times a second: the text some twelve times, what happened four times.
+The panel changes less than 20 times a second: the text about 12 times, the lines of the attempts 4 times.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 __all__ = ["PanelPainter", "Picture"]
 
 _TICK = 0.25
-"""Seconds between two looks at what changes with the time."""
+"""Seconds between two updates of what changes as time passes."""
 
 _SHORTEST_INTERVAL = 0.08
-"""Seconds between two paints of the text."""
+"""Minimum seconds between two paints of the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is to be seen of an answer.
+    """What the panel shows of an answer.
 
     Attributes:
         reasoning: safe HTML.
         text: safe HTML.
-        note: plain text: what goes on, or went wrong.
-        report: safe HTML; empty before the end.
+        note: plain text: what is going on, or went wrong.
+        report: safe HTML; empty until the answer has ended.
     """
 
     reasoning: str = ""
@@ -52,10 +52,10 @@ class PanelPainter(RepaintedOutput):
     """Renderer for the panel.
 
     Args:
-        shell: the user's.
-        show: is handed an answer and its picture.
-        show_attempts: is handed the lines of all attempts, as safe HTML, also when only time has passed.
-        attempts_changed: is called where an attempt has begun or ended, with what failed, as safe HTML.
+        shell: the user's IPython shell.
+        show: called with an answer and its picture.
+        show_attempts: called with the lines of all attempts, as safe HTML, also when only time has passed.
+        attempts_changed: called with the failures, as safe HTML, when an attempt has begun or ended.
     """
 
     shortest_interval = _SHORTEST_INTERVAL
@@ -78,7 +78,7 @@ class PanelPainter(RepaintedOutput):
         self._tick_timer: asyncio.TimerHandle | None = None
 
     def __call__(self, event: Event, answer: Answer) -> None:
-        """Paint this event, now or soon; the last state is always painted."""
+        """Paint what this event changes, now or soon. The last state is always painted."""
         if self._began_at is None:
             self._began_at = time.monotonic()
         self._answer = answer
@@ -95,7 +95,7 @@ class PanelPainter(RepaintedOutput):
             self._tick()
 
     def close(self) -> None:
-        """Paint nothing more by itself."""
+        """Cancel all scheduled paints."""
         self.cancel_paint()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
@@ -105,7 +105,7 @@ class PanelPainter(RepaintedOutput):
         """Show the answer so far."""
         if self._attempts_changed:
             self._attempts_changed = False
-            # These first, as they stand above the text, which would move down otherwise.
+            # Before the text: the attempts are above it, and would push it down if they were painted later.
             self._paint_attempts()
             self._tell_attempts(failures_html(self._answer))
         self._show_picture(self._answer, self._picture_of(self._answer))
@@ -131,5 +131,5 @@ class PanelPainter(RepaintedOutput):
 
 
 def _in_new_tabs(html: str) -> str:
-    """The same with links that do not lead away from the notebook, as a widget's otherwise do."""
+    """Return the HTML with links that open in a new tab: in a widget they would otherwise replace the notebook."""
     return html.replace('<a href="', '<a target="_blank" rel="noopener noreferrer" href="')  # in text it is escaped

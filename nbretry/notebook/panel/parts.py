@@ -1,4 +1,4 @@
-"""What the panel's views are built with: widgets that share their looks, and how those are changed and closed."""
+"""Helpers for the panel's views: create widgets that share layout and style, change them and close them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ __all__ = [
 ]
 
 HIDDEN = "nbretry-hidden"
-"""Class of what is not to be seen and takes no room."""
+"""CSS class of a widget that is hidden and takes no space."""
 
 _shared: dict[Any, dict[str, Any]] = {}
 
 
 def make(kind: Any, *classes: str, **traits: Any) -> Any:
-    """A widget of this kind, of these classes of the style sheet.
+    """Create a widget of this kind with these CSS classes.
 
-    Layout and style of a widget are models of their own, to the kernel and to the page; as the panel's looks are all in
-    its style sheet, those of one kind are shared. Whoever needs another layout gives it.
+    Layout and style of a widget are separate models, in the kernel and in the page. The panel's appearance is defined
+    in its style sheet, so all widgets of one kind share them. Pass ``layout`` or ``style`` to give a widget its own.
     """
     looks = _shared.setdefault(kind, {})
     looks = {name: look for name, look in looks.items() if look.comm is not None and name not in traits}
@@ -46,19 +46,19 @@ def make(kind: Any, *classes: str, **traits: Any) -> Any:
 
 
 def button(words: str, tooltip: str, click: Callable[[], None], icon: str = "", style: str = "") -> Any:
-    """A button that calls a function without arguments."""
+    """Create a button that calls a function without arguments."""
     made = make(ipywidgets.Button, description=words, tooltip=tooltip, icon=icon, button_style=style)
     made.on_click(lambda _: click())
     return made
 
 
 def markup(*classes: str, html: str = "", mathematics: bool = False) -> Any:
-    """What shows HTML that is safe already."""
+    """Create a widget that shows HTML, which must be safe already."""
     return make(ipywidgets.HTMLMath if mathematics else ipywidgets.HTML, *classes, value=html)
 
 
 def set_traits(widget: Any, **traits: Any) -> None:
-    """Set the traits that are to change, so that nothing is sent for those that stay."""
+    """Set only the traits whose values differ, so that nothing is sent for the others."""
     for name, given in traits.items():
         value = _sendable(given)
         if getattr(widget, name) != value:
@@ -66,7 +66,7 @@ def set_traits(widget: Any, **traits: Any) -> None:
 
 
 def set_class(widget: Any, name: str, on: bool) -> None:
-    """Have a widget be of a class of the style sheet, or not."""
+    """Add a CSS class to a widget, or remove it."""
     if on:
         widget.add_class(name)
     else:
@@ -74,13 +74,13 @@ def set_class(widget: Any, name: str, on: bool) -> None:
 
 
 def show_html(widget: Any, html: str) -> None:
-    """Show safe HTML; where there is none the widget takes no room."""
+    """Show safe HTML; if it is empty, hide the widget."""
     set_traits(widget, value=html)
     set_class(widget, HIDDEN, not html)
 
 
 def inside(widget: Any) -> Iterator[Any]:
-    """Every widget within another, the innermost first."""
+    """Yield every widget within another, the innermost first."""
     for child in getattr(widget, "children", ()):
         yield from inside(child)
         yield child
@@ -94,7 +94,7 @@ def close_inside(widget: Any) -> None:
 
 
 def close_looks(widget: Any) -> None:
-    """Close the layout and the style of a widget, where they are its own."""
+    """Close the layout and the style of a widget, unless they are shared."""
     shared = [look for looks in _shared.values() for look in looks.values()]
     for name in ("layout", "style"):
         look = getattr(widget, name, None)
@@ -103,7 +103,7 @@ def close_looks(widget: Any) -> None:
 
 
 def _sendable(value: Any) -> Any:
-    """The same as far as a message to the page can hold it, which would otherwise not be sent at all."""
+    """Replace characters that a message to the page cannot contain: with them it would not be sent at all."""
     if isinstance(value, tuple | list):
         return type(value)(_sendable(one) for one in value)
     return whole_characters(value) if isinstance(value, str) else value

@@ -1,7 +1,7 @@
 """The panel's tab "Providers": a row for each provider, in the order of asking.
 
-A row that is moved stays the same element of the page, so that it keeps the focus and an open list: only its place
-among the others changes, which is a matter of style.
+A row that is moved stays the same element of the page, so that it keeps the focus and an open list. Only its place
+among the others changes, by the CSS property ``order``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nbretry.notebook.panel.state import PanelState, ProviderChoice, Standing
 __all__ = ["PICKER_STYLE", "PickerView"]
 
 _MANY = 8
-"""Rows that need no search."""
+"""With at most this many rows there is no search."""
 
 _NOBODY = "Nobody is offered: see the tab “Add a provider”."
 
@@ -105,16 +105,16 @@ PICKER_STYLE = """
 
 
 class PickerView:
-    """The picker.
+    """The provider picker.
 
     Args:
-        state: whose providers.
-        lock: is held while anything changes.
-        changed: is called after the user has changed something, with the lock held; it is to call `show`.
-        spawn: runs a coroutine in the background thread: the one that lists models, which calls `changed` as well.
+        state: the panel state with the providers.
+        lock: held while anything changes.
+        changed: called with the lock held after the user has changed something; it must call `show`.
+        spawn: runs a coroutine in the background thread; the one that lists models calls ``changed``, too.
 
     Attributes:
-        widget: what shows them.
+        widget: the widget of the picker.
     """
 
     def __init__(self, state: PanelState, lock: threading.RLock, changed: Callable[[], None], spawn: Spawn) -> None:
@@ -151,7 +151,7 @@ class PickerView:
         return [self._search, self._all_on, self._all_off, *rows]
 
     def show(self) -> None:
-        """Have the rows show the state, but for how the providers are doing."""
+        """Update the rows to the state, except for how the providers are doing."""
         with self._lock:
             self._follow_choices()
             state = self._state
@@ -162,7 +162,7 @@ class PickerView:
             self._show_found()
 
     def show_standings(self, standings: Mapping[ProviderChoice, Standing]) -> None:
-        """Have the rows of these providers show how they are doing."""
+        """Show in the rows of these providers how they are doing."""
         with self._lock:
             for choice, standing in standings.items():
                 if choice in self._rows:
@@ -172,7 +172,7 @@ class PickerView:
     # --- rows ---------------------------------------------------------------------------------------------------------
 
     def _follow_choices(self) -> None:
-        """Have a row for each choice, in place of one before that had the same name, where there is one."""
+        """Keep one row for each choice. A new choice takes over the row of a removed one that had the same name."""
         choices = self._state.choices
         if set(choices) == self._rows.keys():
             return
@@ -199,7 +199,7 @@ class PickerView:
     # --- search -------------------------------------------------------------------------------------------------------
 
     def _found(self) -> list[ProviderRow]:
-        """The rows that are shown."""
+        """Return the rows that match the search."""
         words = self._search.value.casefold().split() if len(self._rows) > _MANY else []
         return [row for row in self._rows.values() if all(word in row.words for word in words)]
 

@@ -1,4 +1,4 @@
-"""One row of the picker: whether a provider is asked, when, for which model, and how it is doing."""
+"""One row of the picker: whether a provider is asked, in which place, for which model, and how it is doing."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _UNKNOWN = Standing("waiting", "…")
 
 
 class ProviderRow:
-    """One provider. It is used with the lock held.
+    """The row of one provider. Use it with the lock held.
 
     Args:
-        choice: what it shows, and what the user's changes go to.
-        state: where the choice is moved.
-        panel: what is around it.
-        opened: is handed the row whose list of models is about to be opened.
+        choice: the choice that the row shows and the user changes.
+        state: the panel state in which the choice can be moved.
+        panel: the lock and the callbacks of the panel.
+        opened: called with this row before its list of models is opened.
 
     Attributes:
-        choice: likewise; another one of the same name may take its place.
+        choice: the choice as given; another one of the same name may replace it.
         models: the list of models.
-        widget: what shows it all.
+        widget: the widget of the whole row.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ProviderRow:
         order = make(ipywidgets.HBox, "nbretry-order", children=[self._earlier, self._later])
         model = make(ipywidgets.HBox, "nbretry-model", children=[self._model, self._opener])
         parts = [self._is_on, order, model, self._facts, self.models.widget]
-        self.widget = ipywidgets.HBox(parts).add_class("nbretry-provider")  # with a layout of its own, for its place
+        self.widget = ipywidgets.HBox(parts).add_class("nbretry-provider")  # not shared: its layout has the row's place
 
     def _build(self, name: str) -> None:
         self._is_on = make(
@@ -103,7 +103,7 @@ class ProviderRow:
 
     @property
     def words(self) -> str:
-        """What a search looks at, folded."""
+        """The text that the search looks at, case-folded."""
         model = self.choice.model.strip() or self._standing.model
         return " ".join([self._name, model, self._standing.words]).casefold()
 
@@ -111,11 +111,11 @@ class ProviderRow:
         """Show the choice.
 
         Args:
-            place: from 0.
+            place: the place of the row, from 0.
             may_go_earlier: whether there is a place before it.
-            may_go_later: whether there is one after it.
+            may_go_later: whether there is a place after it.
         """
-        # A model that was named elsewhere, as in a file of settings, may have a key in it.
+        # A model's name that comes from elsewhere, such as a settings file, may contain a key.
         shown = (self.choice.on, mask(self.choice.model), self.models.is_open)
         for field, value in zip(self._fields, shown, strict=True):
             field.show(value)
@@ -137,7 +137,7 @@ class ProviderRow:
         self.models.show(self.choice.model.strip(), own)
 
     def close(self) -> None:
-        """Take the row away for good."""
+        """Close the row and all its widgets."""
         close_inside(self.widget)
         close_looks(self.widget)
         self.widget.close()
@@ -181,14 +181,14 @@ class ProviderRow:
 
 
 class _Field:
-    """A widget's value, which the user changes and the program as well.
+    """A widget's value that both the user and the program change.
 
-    What the user is changing at this moment, in another thread, is not put back to what was before.
+    If the user is changing the value at the same moment, in another thread, it is not reset to the one before.
 
     Args:
-        widget: whose value.
-        lock: is held while it changes.
-        take: is handed what the user has put there.
+        widget: the widget with the value.
+        lock: held while the value changes.
+        take: called with a value that the user has entered.
     """
 
     def __init__(self, widget: Any, lock: threading.RLock, take: Callable[[Any], None]) -> None:
@@ -199,7 +199,7 @@ class _Field:
         widget.observe(self._follow, "value")
 
     def show(self, value: Any) -> None:
-        """Have the widget show what is a change of the program's."""
+        """Set the widget's value if the program has changed it."""
         if value != self._known:
             self._known = value
             set_traits(self._widget, value=value)
@@ -213,7 +213,7 @@ class _Field:
 
 
 def heads_html() -> str:
-    """The heads of the rows' columns."""
+    """Return the heads of the rows' columns, as HTML."""
     return "".join(
         f'<span style="grid-area: {column}" title="{escape(meaning)}">{escape(words)}</span>'
         for column, words, meaning in _HEADS
@@ -221,7 +221,7 @@ def heads_html() -> str:
 
 
 def _facts_html(place: str, standing: Standing) -> str:
-    """What a row says beside its controls; each part of it is a cell of the row's grid."""
+    """Return what a row shows beside its controls, as HTML; each part is a cell of the row's grid."""
     words = " ".join(mask(standing.words).split())[:_LONGEST_WORDS]
     sign = f'<span class="nbretry-sign nbretry-{standing.kind}">{_SIGNS[standing.kind]}</span>'
     first = _NOTHING if standing.first_content is None else seconds(standing.first_content)

@@ -1,4 +1,4 @@
-"""What the panel asks: the system prompt, the prompt, and the buttons under it, open only where they do something."""
+"""The panel's question: the system prompt, the prompt, and buttons that are enabled only if they do something."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from nbretry.notebook.panel.state import PanelState
 __all__ = ["Actions", "QuestionView"]
 
 _QUESTION_SHOWN = 60
-"""Characters of a question in a tooltip."""
+"""Maximum characters of a question in a tooltip."""
 
 
 class Actions(Protocol):
     """What the buttons do."""
 
     def ask(self) -> None:
-        """Ask what is typed."""
+        """Ask the question that is typed."""
 
     def stop(self) -> None:
-        """Stop, and keep what has come."""
+        """Stop, and keep the answer so far."""
 
     def ask_again(self) -> None:
         """Ask the last question again."""
 
     def clear(self) -> None:
-        """Take away the prompt and the answer."""
+        """Clear the prompt and the answer."""
 
     def use_in_ask(self) -> None:
-        """Have ``%%ask`` ask the same providers."""
+        """Make ``%%ask`` use the panel's providers and its system prompt."""
 
 
 class QuestionView:
-    """The fields and the buttons.
+    """The fields and the buttons of the question.
 
     Args:
-        state: what they show and change.
-        lock: is held while anything changes.
-        typed: is called after the user has typed or ticked something, with the lock held.
+        state: the panel state that they show and change.
+        lock: held while anything changes.
+        typed: called with the lock held after the user has typed or ticked something.
         actions: what the buttons do.
-        beside: another button, which stands beside the last one.
+        beside: another button, shown beside the last one.
 
     Attributes:
-        parts: the rows, from the top; from the prompt, Ask is one Tab away.
+        parts: the rows, from the top. Pressing Tab in the prompt moves to Ask.
         controls: the widgets that a user changes or presses.
     """
 
@@ -101,7 +101,7 @@ class QuestionView:
             field.observe(self._typed, "value")
 
     def show(self) -> None:
-        """Have the buttons show what they may do, and what would happen."""
+        """Enable or disable the buttons, and say in their tooltips what they would do."""
         state = self._state
         set_traits(self._ask, disabled=not state.may_ask)
         set_traits(self._stop, disabled=not state.may_stop)
@@ -116,13 +116,13 @@ class QuestionView:
         set_traits(self._turns, value=turns if state.in_conversation else "")
 
     def show_settings(self) -> None:
-        """Have the field of the system prompt say what holds where it is empty."""
+        """Show in the empty field of the system prompt which one the settings have."""
         setting = self._state.session.settings.readable()["system"]
         set_traits(self._system, placeholder=f"{mask(setting.value)}   ({setting.source})" if setting.value else "none")
 
     def fill_in(self) -> None:
-        """Have the fields show what a cell has changed in the state."""
-        # Not what differs from a field: that may be typed already, and wait for the lock to arrive in the state.
+        """Update the fields with what a cell has changed in the state."""
+        # Do not compare with the fields: typed text may still be waiting for the lock to get into the state.
         state, before = self._state, self._seen
         self._seen = (state.prompt, state.system, state.in_conversation)
         self._is_filling = True

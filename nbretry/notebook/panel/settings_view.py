@@ -1,11 +1,11 @@
-"""The panel's settings: a row for each, which says what counts, where it came from, and takes another value.
+"""The panel's settings: each row shows the value in effect and where it came from, and takes another value.
 
-A field says what counts. What is typed there is set for the session, as ``%nbretry config KEY VALUE`` does, and an
-emptied field unsets that again.
+A field shows the value in effect. A value typed there is set for the session, as ``%nbretry config KEY VALUE`` does.
+Emptying the field unsets it again.
 
-ipywidgets puts a text field back to the last text that the kernel knows of whenever any trait of its widget changes.
-So that nobody loses what he is typing, nothing but ``value`` is ever changed of one, and that only where the setting is
-another one than the field says; whatever else a row has to show is shown by the widgets around the field.
+ipywidgets resets a text field to the last text that the kernel knows whenever any trait of its widget changes. So that
+users do not lose what they are typing, only the ``value`` of a field is ever changed, and only if the setting differs
+from what the field shows. The widgets around the field show everything else in a row.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _GROUPS: Mapping[str, Sequence[str]] = {
 }
 
 _UNITS = {"word": "", "number": ""}
-"""In place of the unit's own words: those of no measure say nothing beside a field."""
+"""Replacements for units that are no unit of measure, and so say nothing beside a field."""
 
 _SENTENCES = {
     "on_break": "Where a stream dies midway: restart has the next provider answer afresh, continue has it go on from "
     "the text, raise ends the answer.",
 }
-"""In place of the meaning, where somebody who has to choose wants to know more."""
+"""Replacements for meanings that are too short for a user who has to choose."""
 
 _NONE = "none"
 _PROVIDERS_OWN = "provider's own"
@@ -55,7 +55,7 @@ _FROM_NOW_ON = (
 _NOT_ASKED = "Nobody is asked until this is mended."
 _KEY_REFUSED = "what was typed looks like a key, and was taken away: a key is never put into a setting"
 _LONGEST = 40
-"""Characters of what can be right."""
+"""Maximum characters of a typed value. Longer text cannot be valid, and is cut."""
 
 SETTINGS_STYLE = """
 .nbretry-panel .nbretry-settings { container: nbretry-settings / inline-size; overflow: hidden; }
@@ -111,22 +111,22 @@ SETTINGS_STYLE = """
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """What was typed and cannot be set: why, and the setting that counted then."""
+    """A refusal of what was typed: why, and the setting that was in effect then."""
 
     why: str
     setting: Setting
 
 
 class SettingsView:
-    """The settings of a session, to be seen and changed.
+    """A view that shows the settings of a session and lets the user change them.
 
     Args:
-        session: whose settings.
-        lock: is held while something is changed or shown.
-        changed: is called after a change.
+        session: the session with the settings.
+        lock: held while something is changed or shown.
+        changed: called after a change.
 
     Attributes:
-        widget: what shows them.
+        widget: the widget that shows the settings.
     """
 
     def __init__(self, session: Session, lock: threading.RLock, changed: Callable[[], None]) -> None:
@@ -149,7 +149,7 @@ class SettingsView:
         return [control for row in self._rows for control in row.controls]
 
     def show(self) -> None:
-        """Show the settings as they are now; a field whose text was refused keeps it while its setting stays."""
+        """Show the current settings. A field whose text was refused keeps it until its setting changes."""
         with self._lock:
             settings = self._session.settings.readable()
             for row in self._rows:
@@ -159,7 +159,7 @@ class SettingsView:
 
 
 class _SettingRow:
-    """One setting: its field, its unit, a button that undoes, what it means, and what is wrong with what was typed."""
+    """One setting: its field, its unit, an undo button, its meaning, and what is wrong with the typed text."""
 
     def __init__(
         self, definition: Definition, session: Session, lock: threading.RLock, changed: Callable[[], None]
@@ -172,7 +172,7 @@ class _SettingRow:
         self._field = _field_for(definition)
         self._field.add_class("nbretry-setting-field")
         self._text = self._field.value
-        """What the field says: a change to anything else was made by the user."""
+        """The text that the program has put into the field: any other text was typed by the user."""
         self._shown: tuple[Setting, _Refused | None, str] | None = None
         unit = markup(
             "nbretry-setting-unit", "nbretry-quiet", html=escape(_UNITS.get(definition.unit, definition.unit))
@@ -191,7 +191,7 @@ class _SettingRow:
         return self._field, self._undo
 
     def show(self, setting: Setting) -> None:
-        """Show this setting, and in its place what was refused where that setting is still the same."""
+        """Show this setting. If typed text was refused and the setting is still the same, keep showing that."""
         if self._refused is not None and self._refused.setting != setting:
             self._refused = None
         if (setting, self._refused, self._text) == self._shown:
@@ -208,7 +208,7 @@ class _SettingRow:
         set_class(self.widget, "nbretry-setting-refused", bool(why))
 
     def _fill(self, text: str) -> None:
-        # Before the trait, as what observes it may be called in a thread that a browser's message has come in.
+        # Before the trait, as its observer may be called in a thread that handles a browser's message.
         self._text = text
         if not isinstance(self._field, ipywidgets.Dropdown) or text in self._field.options:
             set_traits(self._field, value=text)
@@ -223,7 +223,7 @@ class _SettingRow:
         self._changed()
 
     def _set(self, typed: str) -> str:
-        """Set what was typed, or keep why that is not possible; and what the field is to say then."""
+        """Set what was typed, or record why it is refused. Return the text that the field shows from then on."""
         if not typed.strip():
             self._session.settings.unset(self.key)
         elif remember_typed_key(typed, "name"):
@@ -269,7 +269,7 @@ def _default(definition: Definition) -> str:
 
 
 def _written(setting: Setting) -> str:
-    """A setting as one would type it; empty for a default that is none."""
+    """Return a setting as the user would type it; empty for a default of None."""
     if setting.value is None:
         return "" if setting.is_default else _NONE
     return mask(text_of(setting.value))

@@ -1,4 +1,4 @@
-"""What the panel knows, without widgets: whom it would ask and for what, and what its buttons may do now."""
+"""The panel's state, without widgets: whom it asks and what, and which of its buttons are enabled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Phase: TypeAlias = Literal["idle", "running", "stopping"]
 
 _LIMITS = tuple(limit.name for limit in fields(Deadlines))
 _OPTIONS = ("temperature", "max_tokens", "on_break", "hedge_after", "retries", "max_cost")
-"""Settings of a question, beside its limits, that its cell can say."""
+"""Settings of a question, besides its deadlines, that its cell can contain as options."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,9 +35,9 @@ class ProviderChoice:
     """One provider of the picker.
 
     Attributes:
-        name: its name.
+        name: name of the provider.
         on: whether it is asked.
-        model: which model; empty for its own.
+        model: the model to ask for; empty for the provider's own.
     """
 
     name: str
@@ -46,10 +46,10 @@ class ProviderChoice:
 
     @property
     def written(self) -> str:
-        """As it stands after ``-p``: ``name`` or ``name:model``.
+        """The text after ``-p``: ``name`` or ``name:model``.
 
         Raises:
-            ConfigError: the model's name cannot stand there.
+            ConfigError: the model's name has a comma or a space, and cannot be written there.
         """
         model = self.model.strip()
         if any(character == "," or character.isspace() for character in model):
@@ -62,11 +62,12 @@ class Standing:
     """How a provider is doing.
 
     Attributes:
-        kind: ``ready``, ``waiting`` (it rests or is on trial), ``failing`` or ``unable`` (it has no key).
-        words: the same for people, on one line.
-        model: the model that it is asked for where nobody chooses one; empty where it decides.
-        first_content: seconds to the first content, the last time that there was any.
-        price: what a million tokens cost, in words; empty where that is not known.
+        kind: ``ready``, ``waiting`` (it is cooling down or on trial), ``failing`` or ``unable`` (it cannot be
+            asked, for example because it has no key).
+        words: the same in words, on one line.
+        model: the model that it is asked for if the user chooses none; empty if the provider decides.
+        first_content: seconds to the first content, the last time that there was any; None if there was none.
+        price: price of a million tokens, in words; empty if it is not known.
     """
 
     kind: Literal["ready", "waiting", "failing", "unable"]
@@ -77,25 +78,25 @@ class Standing:
 
 
 class PanelState:
-    """The panel's state. It is no more thread-safe than a list.
+    """The panel's state. It is not thread-safe: threads that share it need a lock.
 
     Args:
-        session: where the providers are known.
-        names: whom to offer, in the order of asking, as ``name`` or ``name:model``; None for those that are asked
-            where nobody is named.
+        session: the session that knows the providers.
+        names: the providers to offer, in the order of asking, as ``name`` or ``name:model``; None for those that are
+            asked by default.
 
     Attributes:
         session: as given.
         choices: the providers, in the order of asking.
         prompt: the question as typed.
         system: the system prompt as typed; empty for that of the conversation or of the settings.
-        in_conversation: whether the question goes on with the conversation of ``%%ask -c``.
-        phase: ``idle``, ``running``, or ``stopping`` once it was told to stop.
-        answer: what there is to see of the last question; None where there is nothing.
-        question: what was asked last, as it was typed; empty where nothing was.
+        in_conversation: whether the question continues the conversation of ``%%ask -c``.
+        phase: ``idle``, ``running``, or ``stopping`` once the user has pressed Stop.
+        answer: the answer to the last question so far; None if there is none to show.
+        question: the last question as it was typed; empty if there was none.
 
     Raises:
-        ConfigError: a name is unknown, or a file of settings has a mistake.
+        ConfigError: a name is unknown, or a settings file has a mistake.
     """
 
     def __init__(self, session: Session, names: Sequence[str] | None = None) -> None:
@@ -113,18 +114,18 @@ class PanelState:
     # --- whom it asks -------------------------------------------------------------------------------------------------
 
     def offer(self, names: Sequence[str]) -> None:
-        """Offer just these, all of them on.
+        """Offer exactly these providers, all of them on.
 
         Args:
             names: in the order of asking, as ``name`` or ``name:model``.
 
         Raises:
-            ConfigError: a name is unknown; then all is as it was.
+            ConfigError: a name is unknown; then nothing changes.
         """
         self.choices = self._chosen(names)
 
     def follow_settings(self) -> None:
-        """Where the setting ``providers`` has changed since it was last looked at, put those first; others are off.
+        """If the setting ``providers`` has changed since the last look, put its providers first and turn off others.
 
         A setting with a mistake changes nothing.
         """
@@ -143,10 +144,10 @@ class PanelState:
         self.choices = [*chosen, *others]
 
     def add(self, name: str) -> ProviderChoice:
-        """Offer another provider, as the last one; one that is offered already stays where it is.
+        """Offer another provider, as the last one. If it is offered already, it stays where it is.
 
         Raises:
-            ConfigError: nothing of that name is known.
+            ConfigError: no provider of this name is known.
         """
         (added,) = self._chosen([name])
         if added not in self.choices:
@@ -154,27 +155,27 @@ class PanelState:
         return added
 
     def others(self) -> list[str]:
-        """The names that are known and not offered yet."""
+        """Return the names of the providers that are known and not offered yet."""
         offered = {choice.name for choice in self.choices}
         return [name for name in self.session.names() if name not in offered]
 
     def move(self, choice: ProviderChoice, by: int) -> None:
-        """Have a provider asked earlier or later.
+        """Move a provider to be asked earlier or later.
 
         Args:
-            choice: which.
-            by: how many places later; below 0 for earlier. It goes no further than to the end.
+            choice: the provider.
+            by: number of places to move later; below 0 to move earlier. The move stops at either end.
         """
         place = self.choices.index(choice)
         self.choices.remove(choice)
         self.choices.insert(max(0, place + by), choice)
 
     def may_move(self, choice: ProviderChoice, by: int) -> bool:
-        """Whether there is a place to move it to."""
+        """Return whether `move` has a place to move the provider to."""
         return 0 <= self.choices.index(choice) + by < len(self.choices)
 
     def standing(self, choice: ProviderChoice) -> Standing:
-        """How a provider is doing. It is not asked for that."""
+        """Return how a provider is doing. No request is sent."""
         try:
             own: str | None = self.session.setting("model").value
             provider = self.session.provider(choice.name)
@@ -183,13 +184,13 @@ class PanelState:
             unchosen = resolve_model(provider, own or "")
         except ConfigError as error:
             return Standing("unable", str(error))
-        except Exception as error:  # a provider's own code, which is called whenever a cell has ended
+        except Exception as error:  # from a provider's own code, which is called after every cell
             return Standing("unable", " ".join(describe(error).split()))
         return replace(standing_of(entry), model=unchosen)
 
     @property
     def is_in_use(self) -> bool:
-        """Whether ``%%ask`` asks as the panel would: the same providers, and the same system prompt."""
+        """Whether ``%%ask`` asks the same as the panel: the same providers, with the same system prompt."""
         try:
             written = self._written()
             current = self.session.default_providers()
@@ -204,12 +205,13 @@ class PanelState:
         return any(choice.on for choice in self.choices) and not self.is_in_use
 
     def use_in_ask(self) -> None:
-        """Make those who are on, their models and the system prompt what ``%%ask`` uses where it does not say itself.
+        """Make the providers that are on, their models and the system prompt the defaults of ``%%ask``.
 
-        It is the same as ``%nbretry config providers …`` and, where one is typed, ``%nbretry config system …``.
+        This does the same as ``%nbretry config providers …`` and, if a system prompt is typed,
+        ``%nbretry config system …``.
 
         Raises:
-            ConfigError: a model's name cannot stand in a setting.
+            ConfigError: a model's name has a comma or a space, and cannot be written in a setting.
         """
         written = self._written()
         self._followed = self.session.settings.set("providers", ",".join(written)).value
@@ -225,22 +227,22 @@ class PanelState:
 
     @property
     def may_ask(self) -> bool:
-        """Whether there is something to ask and somebody to ask it."""
+        """Whether Ask is enabled: there is a prompt, a provider is on, and no question is being answered."""
         return bool(self.prompt.strip()) and self._may_begin
 
     @property
     def may_ask_again(self) -> bool:
-        """Whether there was a question, and there is somebody to ask it."""
+        """Whether Ask again is enabled: there was a question, a provider is on, and none is being answered."""
         return bool(self.question) and self._may_begin
 
     @property
     def may_stop(self) -> bool:
-        """Whether a question is being answered that was not told to stop yet."""
+        """Whether Stop is enabled: a question is being answered, and was not stopped yet."""
         return self.phase == "running"
 
     @property
     def may_clear(self) -> bool:
-        """Whether there is anything that `clear` would take away."""
+        """Whether Clear is enabled: there is something to clear, and no question is being answered."""
         turns = self.turns if self.in_conversation else 0
         return self.is_idle and bool(self.prompt or self.answer is not None or turns)
 
@@ -248,29 +250,29 @@ class PanelState:
 
     @property
     def conversation(self) -> Conversation:
-        """The conversation that the question goes on with, where it does."""
+        """The conversation that the question continues if ``in_conversation`` is set."""
         return self.session.conversations.open(DEFAULT_CONVERSATION)
 
     @property
     def turns(self) -> int:
-        """How many questions and answers that conversation has."""
+        """Number of turns, each a question and its answer, in that conversation."""
         return len(self.conversation)
 
     def clear(self) -> None:
-        """Take away the prompt and the answer; where the question would go on with the conversation, that as well."""
+        """Clear the prompt and the answer, and the conversation if the question would continue it."""
         self.prompt = self.question = ""
         self.answer = None
         if self.in_conversation:
             self.conversation.clear()
 
     def asked(self, prompt: str | None = None) -> Asked:
-        """The question, as ``%%ask`` would have it.
+        """Return the question and its options, as from a ``%%ask`` cell.
 
         Args:
-            prompt: in place of the one that is typed now.
+            prompt: used in place of the one that is typed now.
 
         Raises:
-            ConfigError: a model's name cannot be one.
+            ConfigError: a model's name has a comma or a space.
         """
         question = Question(
             self.prompt if prompt is None else prompt, self._written(), system=self.system.strip() or None
@@ -279,17 +281,17 @@ class PanelState:
 
     @property
     def turn_to_replace(self) -> Turn | None:
-        """The turn of the conversation whose place the answer takes when the last question is asked again."""
+        """The turn that the new answer replaces when the last question is asked again; None if there is none."""
         turns = self.conversation.turns if self.in_conversation else ()
         if not turns or self.answer is None or not self.answer.request_sha256:
             return None
         return turns[-1] if turns[-1].request_sha256 == self.answer.request_sha256 else None
 
     def cell(self) -> str:
-        """The ``%%ask`` cell that asks the same, with the settings that would end with this kernel.
+        """Return the ``%%ask`` cell that asks the same, with the settings that were set for this session only.
 
         Raises:
-            ConfigError: a model's name cannot be one, or a file of settings has a mistake.
+            ConfigError: a model's name has a comma or a space, or a settings file has a mistake.
         """
         asked = self.asked()
         current = self.session.settings.current()
@@ -309,10 +311,10 @@ class PanelState:
         return [choice.written for choice in self.choices if choice.on]
 
     def _chosen(self, names: Sequence[str]) -> list[ProviderChoice]:
-        """A choice for each name, each once; those that are there already are taken and switched on."""
+        """Return one choice for each name, without duplicates. Existing choices are reused; all are switched on."""
         chosen: list[ProviderChoice] = []
         for written in names:
-            self.session.provider(written)  # raises where it is unknown
+            self.session.provider(written)  # raises if it is unknown
             name, _, model = written.partition(":")
             exact = [one for one in (*chosen, *self.choices) if (one.name, one.model.strip()) == (name, model)]
             typed = [one for one in self.choices if one.name == name and not model and one not in chosen]
@@ -324,14 +326,14 @@ class PanelState:
 
 
 def standing_of(entry: RosterEntry) -> Standing:
-    """How a provider is doing, by what is known of it."""
+    """Return how a provider is doing, from its roster entry."""
     words = " ".join(availability(entry).split())
     health = entry.health
     standing = Standing("ready", words, entry.model, health.first_content, price_text(entry))
     if entry.key == "not set":
         needed = f": set {entry.key_variable}" if entry.key_variable else ""
         return replace(standing, kind="unable", words=f"{words}{needed}")
-    if health.state == "resting":  # in whole seconds, as it is counted down
+    if health.state == "resting":  # in whole seconds, as the panel counts them down
         return replace(standing, kind="waiting", words=f"resting {math.ceil(health.resting_for)} s")
     if health.state != "ready":
         return replace(standing, kind="waiting")
@@ -341,5 +343,5 @@ def standing_of(entry: RosterEntry) -> Standing:
 
 
 def _message(error: str | None) -> str:
-    """What ``Type: message`` says, without the type."""
+    """Return the message of ``Type: message``, without the type."""
     return (error or "").partition(": ")[2] or (error or "")

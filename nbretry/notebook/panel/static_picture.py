@@ -1,9 +1,9 @@
-"""What a notebook keeps of the panel: the last answer, as an output that is shown where there is no live panel.
+"""The picture of the panel that a notebook keeps: the last answer, shown where there is no live panel.
 
-A widget is nothing without its kernel. So the cell that shows the panel has a second output, ordinary HTML, which is
-brought up to date after every answer and is hidden for as long as the panel lives in the page: by the panel's own style
-sheet, which no saved file has. A page that has no panel to show says so in the first output; the picture's own style
-hides that, and where a viewer drops styles it has dropped the widget as well.
+A widget cannot be displayed without its kernel. So the cell that shows the panel has a second output of ordinary HTML,
+which is updated while an answer comes and when it has ended. While the panel is live in the page, the panel's style
+sheet hides this output; a saved file does not contain that style sheet. A page that cannot show the panel says so in
+the first output, and the picture's own style hides that. A viewer that drops styles drops the widget as well.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["StaticPicture"]
 
 _KEPT = 20
-"""Cells whose pictures are brought up to date; what was shown before stays as it is."""
+"""Number of cells whose pictures are updated; earlier pictures stay as they are."""
 
 _NOTHING_ASKED = "nbretry panel: nothing has been asked yet."
 _STILL_COMING = "… the answer was still coming in when this was written"
@@ -37,7 +37,7 @@ class StaticPicture:
     """The pictures of one panel, one for each time that it is shown.
 
     Args:
-        shell: the user's.
+        shell: the user's IPython shell.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -49,7 +49,7 @@ class StaticPicture:
 
     @property
     def style(self) -> str:
-        """The rules by which a live panel hides its pictures, and one whose kernel is gone hides itself."""
+        """CSS rules that hide the pictures of a live panel, and a panel whose kernel is gone."""
         live = ".nbretry-panel:not(.jupyter-widgets-disconnected)"
         return (
             f"body:has({live}) .{self._name} {{ display: none; }}\n"
@@ -57,8 +57,8 @@ class StaticPicture:
         )
 
     def show(self) -> None:
-        """Show it in the running cell."""
-        if is_captured(self._shell):  # it would keep every update as an output of its own
+        """Show the picture in the running cell."""
+        if is_captured(self._shell):  # a capture would keep every update as a separate output
             self._captured.append(dict(self._bundle))
             self._shell.display_pub.publish(self._captured[-1], {})
             return
@@ -67,11 +67,11 @@ class StaticPicture:
         self._outputs.append(outputs)
 
     def update(self, question: str, answer: Answer | None) -> None:
-        """Bring every picture up to date, from any thread.
+        """Update every picture. Any thread may call this.
 
         Args:
-            question: as it was typed.
-            answer: what there is of it; None where there is nothing.
+            question: the question as it was typed.
+            answer: the answer so far; None if there is none.
         """
         bundle = self._bundle_of(question, answer)
         if bundle == self._bundle:
@@ -84,7 +84,7 @@ class StaticPicture:
             outputs.publish(bundle)
 
     def _bundle_of(self, question: str, answer: Answer | None) -> Bundle:
-        # JupyterLab puts each output into a child of its own; that before this one has the panel, or says it has none.
+        # JupyterLab wraps each output in an element. The element before this one has the panel, or says there is none.
         child = ".jp-OutputArea-child"
         hide = f"{child}:not(:has(.nbretry-panel)):has(+ {child} .{self._name}) {{ display: none; }}"
         if answer is None:

@@ -1,4 +1,4 @@
-"""The panel's style sheet: its colours follow the page's theme, its rules reach no further than the panel."""
+"""The panel's style sheet. Its colours follow the page's theme, and its rules apply only inside the panel."""
 
 from __future__ import annotations
 
@@ -60,4 +60,4 @@ _BASE = """
 """
 
 STYLE = "\n".join([_BASE, PICKER_STYLE, SETTINGS_STYLE, ADDING_STYLE])
-"""All of it."""
+"""The whole style sheet, as CSS; the rules of `StaticPicture.style` are added to it."""

@@ -1,4 +1,4 @@
-"""Recognises a key that was typed where none belongs, so that whoever shows the field can empty it."""
+"""Recognise a key that was typed into a field for something else, so that the panel can empty the field."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["Meant", "remember_typed_key"]
 Meant: TypeAlias = Literal["variable", "address", "name"]
 """What a field is for: the name of an environment variable, a URL, or any other name."""
 
-# Everything has a limit, so that no text takes long to look at.
+# Repetitions have a limit, so that matching is fast for every text.
 _ASSIGNED = re.compile(r"(?<![\w-])(?P<name>[\w-]{1,60})\s{0,20}(?:=|:\s)\s{0,20}[\"']?(?P<value>[^\s\"']{1,500})")
 _PARAMETER = re.compile(r"[?&#;](?P<name>[^=&#;]{1,60})=(?P<value>[^&#;]{1,500})")
 _SECRET_PARAMETER = re.compile(r"(?:^|[-_.])(?:key|sig|signature|auth|code|pwd|pass\w*)$", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"(?:^|//)(?P<user>[^/?#:@]{0,300})(?::(?P<password>[^/?#]{0,300}))?@")
 _CREDENTIALS_WITH_SLASH = re.compile(r"//[^/?#:@]{0,300}:(?!\d{0,5}(?:[/?#]|$))(?P<password>[^@]{1,300})@")
-# Services without a beginning of their own hand out letters and digits in one long piece.
+# Keys of services that use no prefix are one long run of letters and digits.
 _OF_CHANCE = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,500}")
 _NO_VARIABLE = re.compile(
     r"""
@@ -37,17 +37,17 @@ _SHORTEST_PLAIN_WORD = 16
 
 
 def remember_typed_key(text: str, meant: Meant) -> bool:
-    """Whether a text is a key, or has one in it; then that is masked from now on wherever it would be shown.
+    """Return whether a text is or contains a key. If so, mask the key from now on wherever it would be shown.
 
     Args:
-        text: as typed.
+        text: the text as typed.
         meant: what the field is for.
     """
     if not text.strip():
         return False
     keys = [key for view in {text, unquote(text)} for key in _keys_in(view, meant)]
     for key in keys:
-        # A plain word, as a test's password, stands in too many innocent texts.
+        # Do not mask a short plain word, such as the password of a test: it occurs in too many other texts.
         if not key.isalpha() or len(key) >= _SHORTEST_PLAIN_WORD:
             remember_secret(key)
     is_key = bool(keys) or (meant == "variable" and not text.strip().isidentifier())
@@ -60,7 +60,7 @@ def _keys_in(text: str, meant: Meant) -> Iterator[str]:
     yield from key_shapes_in(text)
     yield from (word for word in text.split() if mask(word) != word)
     yield from (found["value"] for found in _ASSIGNED.finditer(text) if _names_secret(found["name"]))
-    if "://" not in text:  # the account in an address may be such a piece, and is no secret
+    if "://" not in text:  # an account in a URL may look the same, and is not secret
         yield from (found[0] for found in _OF_CHANCE.finditer(text))
     if meant == "variable":
         yield from (found[0] for found in _NO_VARIABLE.finditer(text))
@@ -82,5 +82,5 @@ def _names_secret(name: str) -> bool:
 
 
 def _is_words(text: str) -> bool:
-    """Whether a text is only words and short numbers, as a host or a variable with a hyphen, which others show, too."""
+    """Return whether a text is only words and short numbers, such as a host name, which other texts contain, too."""
     return all(_WORD.fullmatch(piece) for piece in re.split(r"[^A-Za-z0-9]+", text) if piece)

@@ -1,15 +1,17 @@
-"""The panel as a widget: it puts its parts together, asks, and has them show what comes.
+"""The panel widget: it assembles the views, asks questions and shows the answers.
 
-A question of the panel is answered in the background thread, so that cells run meanwhile and Stop works at any moment.
-What a browser does arrives in whichever thread the kernel chooses; what is shown changes under one lock.
+A question of the panel is answered in the background thread, so that cells can run meanwhile and Stop works at any
+moment. A browser's messages arrive in whichever thread the kernel chooses; one lock protects all changes to what is
+shown.
 
-There is one panel for each shell, and every cell that shows it shows the same: what is done in one is seen in all.
+There is one panel for each shell. All cells that show it show the same panel: a change in one appears in all.
 
-How ipykernel routes what a browser sends: with subshells (ipykernel 7, JupyterLab 4.4) a page's messages are meant for
-a thread of their own, but ipykernel 7.4 hands those to a widget to wherever this widget was last changed from. Left
-alone, one panel's typing and clicking end up in two threads and overtake each other; a field that is first typed in
-while a cell awaits something gets stuck; a Stop waits for the running cell. So once a page shows the panel, all
-controls follow that page's thread; the panel itself, by which the next page announces itself, stays in the main one.
+How ipykernel routes a browser's messages: with subshells (ipykernel 7, JupyterLab 4.4) the messages of a page are meant
+for a thread of their own. But ipykernel 7.4 sends a message for a widget to the thread in which the widget was last
+changed. Without a remedy, typing and clicking in one panel would arrive in two threads and overtake each other, a field
+that is first typed in while a cell awaits something would get stuck, and Stop would wait for the running cell. So once
+a page shows the panel, all controls follow that page's thread. The panel widget itself stays in the main thread, as the
+next page announces itself through it.
 """
 
 from __future__ import annotations
@@ -57,38 +59,38 @@ if TYPE_CHECKING:
 __all__ = ["Panel", "panel"]
 
 _SETTLED = 0.25
-"""Seconds without a change after which what was typed before a click has arrived: a browser holds text back while the
-kernel is busy, and a click overtakes it."""
+"""Seconds without a change after which all text that was typed before a click has arrived. A browser holds text back
+while the kernel is busy, so a click can overtake it."""
 
 _TICK = 1.0
-"""Seconds between two looks at who still rests."""
+"""Seconds between two checks of which providers are still cooling down."""
 
 _PICTURE_INTERVAL = 5.0
-"""Seconds between two updates of the static picture while an answer comes: whoever restarts the kernel then loses no
-more than these."""
+"""Seconds between two updates of the static picture while an answer comes. A restart of the kernel loses no more of the
+answer than this."""
 
 _STOPPED = f"■ stopped; what there is of the answer is in {ANSWER_VARIABLE}"
 _STOPPING = "stopping …"
 _NO_WIDGET = "nbretry.panel()"
 _CLOSED = "this panel is closed: nbretry.panel() shows another"
 _LONGEST_WORD = 2_000
-"""Characters of what a run failed with: all of that is told under "What happened"."""
+"""Maximum characters of the error that a run failed with; the failures above the answer show it, too."""
 
 _panels: weakref.WeakKeyDictionary[InteractiveShell, Panel] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
 
 
 def panel(providers: Sequence[str] | None = None) -> Panel:
-    """The panel of this notebook, which asks as ``%%ask`` does. As the value of a cell it is shown.
+    """Return the panel of this notebook, which asks like ``%%ask``. As the value of a cell it is displayed.
 
-    There is one, which any number of cells may show; they all show the same.
+    A notebook has one panel. Any number of cells can show it, and all of them show the same.
 
     Args:
         providers: names of the providers to pick from, as ``name`` or ``name:model``, in the order of asking; None to
-            leave them as they are, or at first for those that are asked where nobody is named.
+            leave them as they are, or in a new panel to offer those that are asked by default.
 
     Raises:
-        ConfigError: this is no notebook, or a name is unknown.
+        ConfigError: this is not a notebook, a name is unknown, or a settings file has a mistake.
 
     Example:
         >>> import nbretry
@@ -113,12 +115,12 @@ def panel(providers: Sequence[str] | None = None) -> Panel:
     return shown
 
 
-class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no types
-    """The panel as a widget; made by `panel`.
+class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no type annotations
+    """The panel widget. Create it with `panel`.
 
     Args:
-        shell: the user's, in which a cell runs now.
-        state: what it begins with.
+        shell: the user's IPython shell, in which a cell is running now.
+        state: the state to start with.
     """
 
     def __init__(self, shell: InteractiveShell, state: PanelState) -> None:
@@ -126,7 +128,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         self._panel_state = state
         self._lock = threading.RLock()
         self._watch = CellWatch.of(shell)
-        self._watch.hold()  # also where the extension is loaded anew, or taken away
+        self._watch.hold()  # also if the extension is reloaded or unloaded
         self._cell_context = self._page_context = contextvars.copy_context()
         self._run: BackgroundAnswer | None = None
         self._late: list[Answer] = []  # not yet in the user's variables
@@ -139,7 +141,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         self._build()
         super().__init__(self._parts())
         self.add_class("nbretry-panel")
-        self._view_count = 0  # from now on each page that shows the panel says so
+        self._view_count = 0  # from now on each page that shows the panel reports it
         self.observe(self._follow_page, "_view_count")
         self._show()
         self._show_standings()
@@ -147,22 +149,22 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
 
     @property
     def state(self) -> PanelState:
-        """What the panel knows."""
+        """The panel's state."""
         return self._panel_state
 
     @property
     def run(self) -> BackgroundAnswer | None:
-        """The question that is being answered, or was last; None before the first."""
+        """The run of the current question, or of the last one; None before the first."""
         return self._run
 
     def offer(self, names: Sequence[str]) -> None:
-        """Have just these providers in the picker.
+        """Offer exactly these providers in the picker.
 
         Args:
             names: in the order of asking, as ``name`` or ``name:model``.
 
         Raises:
-            ConfigError: a name is unknown; then all is as it was.
+            ConfigError: a name is unknown; then nothing changes.
         """
         with self._lock:
             self.state.offer(names)
@@ -170,23 +172,22 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             self._show_standings()
 
     def ask(self) -> None:
-        """What the Ask button does; nothing where that is disabled."""
+        """Do what the Ask button does. If the button is disabled, do nothing."""
         with self._lock:
             if self.state.may_ask:
                 self._begin(again=False)
 
     def ask_again(self) -> None:
-        """What the Ask again button does: the last question, to those who are picked now.
+        """Do what the Ask again button does: ask the last question again, with the providers that are picked now.
 
-        In a conversation the new answer takes the place of the one before. Where the button is disabled this does
-        nothing.
+        In a conversation the new answer replaces the one before. If the button is disabled, do nothing.
         """
         with self._lock:
             if self.state.may_ask_again:
                 self._begin(again=True)
 
     def stop(self) -> None:
-        """What the Stop button does; nothing where that is disabled."""
+        """Do what the Stop button does. If the button is disabled, do nothing."""
         with self._lock:
             if self.state.may_stop and self._run is not None:
                 self.state.phase = "stopping"
@@ -195,7 +196,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
                 self._run.stop()
 
     def clear(self) -> None:
-        """What the Clear button does; nothing where that is disabled."""
+        """Do what the Clear button does. If the button is disabled, do nothing."""
         with self._lock:
             if self.state.may_clear:
                 self.state.clear()
@@ -208,7 +209,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
                 self._show()
 
     def use_in_ask(self) -> None:
-        """What the button "Use in %%ask" does; nothing where that is disabled."""
+        """Do what the button "Use in %%ask" does. If the button is disabled, do nothing."""
         with self._lock:
             if self.state.may_be_used:
                 try:
@@ -218,15 +219,15 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
                 self._show()
 
     def insert_cell(self) -> None:
-        """In a cell: put the ``%%ask`` cell of the panel's question below it, word for word as it was typed.
+        """Insert the ``%%ask`` cell of the panel's question, exactly as it was typed, below the running cell.
 
         Raises:
-            ConfigError: a model's name cannot be one, or a file of settings has a mistake.
+            ConfigError: a model's name has a comma or a space, or a settings file has a mistake.
         """
         self._shell.set_next_input(self.state.cell())
 
     def close(self) -> None:
-        """Take the panel away; what it asks is stopped. The next call of `panel` makes another."""
+        """Close the panel and stop its question. The next call of `panel` creates another panel."""
         with self._lock:
             if self._is_closed:
                 return
@@ -249,7 +250,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         return f"<Panel: asks {mask(names)} · {'closed' if self._is_closed else self.state.phase}>"
 
     def _ipython_display_(self, **options: Any) -> None:
-        """Show the panel in the running cell, and for where there is no kernel a picture of its last answer."""
+        """Show the panel in the running cell, and a picture of its last answer for viewers without a kernel."""
         with self._lock:
             if self._is_closed:
                 self._shell.display_pub.publish({"text/plain": _CLOSED}, {})
@@ -260,7 +261,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             self._static.show()
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        """The widget alone."""
+        """Return the widget alone, without the static picture."""
         return {**(super()._repr_mimebundle_(**options) or {}), "text/html": "", "text/plain": _NO_WIDGET}
 
     # --- building -----------------------------------------------------------------------------------------------------
@@ -298,12 +299,12 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
     # --- what the user does -------------------------------------------------------------------------------------------
 
     def _typed(self) -> None:
-        """Something was changed in the question."""
+        """Handle a change in the question."""
         self._typed_at = time.monotonic()
         self._in_page(self._show_question)
 
     def _changed(self) -> None:
-        """Something was changed in one of the tabs."""
+        """Handle a change in one of the tabs."""
         with self._lock:
             self._typed_at = time.monotonic()
             self.state.follow_settings()
@@ -311,7 +312,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             self._show_standings()
 
     def _follow_page(self, change: Any) -> None:
-        """A page shows the panel, or does so no more; see this module's description."""
+        """Handle that a page shows the panel, or no longer does. The module's docstring explains this."""
         get_parent = getattr(getattr(self._shell, "kernel", None), "get_parent", None)
         header = (get_parent() if get_parent is not None else {}).get("header") or {}
         with self._lock:
@@ -324,12 +325,12 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
     # --- what is shown ------------------------------------------------------------------------------------------------
 
     def _in_page(self, change: Callable[[], None]) -> None:
-        """Change controls so that what is done with them goes on to arrive in the page's thread."""
+        """Change controls in the page's context, so that their messages keep arriving in the page's thread."""
         if not self._is_closed:
             self._page_context.copy().run(change)
 
     def _show(self) -> None:
-        """Have everything but the answer and the providers' standing show the state."""
+        """Update everything to the state, except the answer and how the providers are doing."""
         with self._lock:
             self._in_page(self._show_controls)
 
@@ -341,13 +342,13 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         self._show_question()
 
     def _show_question(self) -> None:
-        """Have everything show the state that depends on what is typed."""
+        """Update everything that depends on what is typed."""
         self._cell_view.show()
         self._question_view.show()
         self._answer_view.show_note(self._note)
 
     def _show_standings(self) -> None:
-        """Have each row show how its provider is doing, and go on with that while somebody rests."""
+        """Show in each row how its provider is doing, and repeat this while one is cooling down or on trial."""
         with self._lock:
             standings = {choice: self.state.standing(choice) for choice in self.state.choices}
             self._in_page(lambda: self._picker.show_standings(standings))
@@ -364,7 +365,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
             self._show_standings()
 
     def _after_cell(self, result: Any) -> None:
-        """A cell may have asked, set a key, changed a setting, or gone on with the conversation."""
+        """Update the panel: the cell may have asked, set a key, changed a setting or continued the conversation."""
         with self._lock:
             self.state.follow_settings()
             self._show()
@@ -382,18 +383,18 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
         async def answer_question(note: Callable[[Answer], None]) -> Answer:
             return await self._answer_question(again, note)
 
-        # In the context of the cell: a span that is open there is the parent of this run's spans.
+        # In the context of the cell, so that a span that is open there is the parent of this run's spans.
         self._run = self._cell_context.copy().run(BackgroundAnswer, answer_question, self._end, self._put_taken, True)
 
     async def _answer_question(self, again: bool, note: Callable[[Answer], None]) -> Answer:
-        while (wait := self._typed_at + _SETTLED - time.monotonic()) > 0:  # noqa: ASYNC110 (that nothing happens has no event)
+        while (wait := self._typed_at + _SETTLED - time.monotonic()) > 0:  # noqa: ASYNC110 (no event ends typing)
             await asyncio.sleep(wait)
         with self._lock:
             asked = self.state.asked(self.state.question if again else None)
             in_place_of = self.state.turn_to_replace if again else None
-        # In another thread, as what stands for a {{ name }} may take its time.
+        # In another thread, as filling in a {{ name }} may take a while.
         prepared = await asyncio.to_thread(prepare, self._shell, asked, self._shell.user_ns, in_place_of)
-        if prepared.asked.format == "code":  # only a cell that runs can put code into the next one
+        if prepared.asked.format == "code":  # only a running cell can insert code into the next one
             prepared = replace(prepared, asked=replace(prepared.asked, format=None))
         painters: list[PanelPainter] = []
 
@@ -418,11 +419,11 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
                 painter.close()
 
     def _put_taken(self, background: BackgroundAnswer) -> None:
-        """A cell has waited for it."""
+        """Put the answer into the user's variables, as a cell has waited for it."""
         self._put(background.answer)
 
     def _put(self, answer: Answer) -> None:
-        """Put an answer into the user's variables, the first time that this is called."""
+        """Put an answer into the user's variables the first time that this is called for it."""
         with self._lock:
             still = [late for late in self._late if late is not answer]
             if len(still) < len(self._late):
@@ -467,22 +468,22 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # its package tells no type
 
 
 def _in_background(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run this in the background thread; it has told the user itself what went wrong."""
+    """Run a coroutine in the background thread. It reports its errors to the user itself."""
 
     def look_at(task: asyncio.Task[None]) -> None:
         if not task.cancelled():
-            task.exception()  # so that it is not told a second time, on the kernel's standard error
+            task.exception()  # so that asyncio does not report it again, on the kernel's standard error
 
     spawn(lambda: coroutine, look_at)
 
 
 def _last_word(exception: BaseException | None, answer: Answer) -> str:
-    """What there is to say at the end that the report does not say."""
+    """Return the note at the end of a run: what the report does not say."""
     if exception is None or isinstance(exception, asyncio.CancelledError):
         if answer.state == "completed":
             return ""
         return _STOPPED if answer.attempts else "■ stopped before anybody was asked"
     told = message_of(exception) if isinstance(exception, NbretryError) else describe(exception)
-    if answer.attempts:  # whoever failed stands above, with what went wrong
+    if answer.attempts:  # the failed attempts are shown above, with their errors
         told = told.partition("\n")[0].rstrip(":")
     return f"✗ {cut_middle(told, _LONGEST_WORD)}"

@@ -1,1 +1,1 @@
-"""Providers that are reached over HTTP: clients, requests, streams and the errors of the official SDKs."""
+"""What the HTTP providers share: clients, requests, response streams and the errors of the official SDKs."""

@@ -1,8 +1,8 @@
-"""The clients of an SDK: made once, used by every request, and closed when what they belong to ends.
+"""The clients of an SDK: created once, used by every request, and closed when their owner ends.
 
-A synchronous client belongs to its provider. An asynchronous one has connections that belong to an event loop, so there
-is one for each loop. It is closed when that loop shuts down its asynchronous generators, as ``asyncio.run`` does at its
-end.
+A synchronous client belongs to its provider. An asynchronous client has connections that belong to an event loop, so
+there is one for each loop. It is closed when that loop shuts down its asynchronous generators, as ``asyncio.run`` does
+at its end.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ __all__ = ["AsyncClients", "SyncClients", "http_client", "is_loopback", "tls_con
 
 
 class SyncClients:
-    """Clients without an event loop, by endpoint. They may be used from any thread.
+    """Synchronous clients, one for each endpoint. You can use them from any thread.
 
     Args:
-        make: makes the client for an endpoint. It must not hold the object that these clients belong to.
+        make: creates the client for an endpoint. If it refers to the object that owns these clients, they are closed
+            only when the garbage collector frees that cycle of references.
     """
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
@@ -34,7 +35,7 @@ class SyncClients:
         weakref.finalize(self, _close_all, self._clients)
 
     def get(self, endpoint: Hashable) -> Any:
-        """The client for an endpoint."""
+        """Return the client for an endpoint."""
         with self._lock:
             client = self._clients.get(endpoint)
             if client is None:
@@ -43,10 +44,10 @@ class SyncClients:
 
 
 class AsyncClients:
-    """Clients with an event loop, by loop and endpoint.
+    """Asynchronous clients, one for each event loop and endpoint.
 
     Args:
-        make: makes the client for an endpoint.
+        make: creates the client for an endpoint.
     """
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
@@ -55,7 +56,7 @@ class AsyncClients:
         self._lock = threading.Lock()
 
     async def get(self, endpoint: Hashable) -> Any:
-        """The running loop's client for an endpoint."""
+        """Return the running loop's client for an endpoint."""
         loop = asyncio.get_running_loop()
         with self._lock:
             for other in [other for other in self._by_loop if other.is_closed()]:
@@ -65,7 +66,7 @@ class AsyncClients:
             client = self._make(endpoint)
             keeper = _keep(client, held, endpoint)
             held[endpoint] = client, keeper
-            # The loop closes at its end every asynchronous generator that was started in it.
+            # When the loop ends, it closes every asynchronous generator that was started in it.
             await anext(keeper)
         return held[endpoint][0]
 
@@ -84,10 +85,10 @@ def _close_all(clients: dict[Hashable, Any]) -> None:
 
 
 def http_client(sdk: Any, url: str, *, asynchronous: bool) -> Any:
-    """An HTTP client as the SDK would make it, but for two things.
+    """Return an HTTP client as the SDK would create it, except for two things.
 
-    All share one TLS context, as loading the certificates takes longer than all the rest. And for a server on this
-    machine the environment's proxy is not used, which could not reach it.
+    All clients share one TLS context, because loading the certificates takes longer than everything else. And for a
+    server on this machine the client ignores the environment's proxy, which could not reach it.
     """
     kind = sdk.DefaultAsyncHttpxClient if asynchronous else sdk.DefaultHttpxClient
     return kind(verify=tls_context(sdk), trust_env=not is_loopback(url))
@@ -95,7 +96,7 @@ def http_client(sdk: Any, url: str, *, asynchronous: bool) -> Any:
 
 @functools.cache
 def tls_context(sdk: Any) -> ssl.SSLContext:
-    """The TLS context of all clients of an SDK, as its HTTP library makes it; the first call takes 0.1 s."""
+    """Return the TLS context of all clients of an SDK, as its HTTP library creates it; the first call takes 0.1 s."""
     # The SDK's client derives from its HTTP library's, which is httpx or httpx2.
     modules = (base.__module__ for base in sdk.DefaultHttpxClient.__mro__)
     library = next(module.partition(".")[0] for module in modules if module.startswith("httpx"))
@@ -104,7 +105,7 @@ def tls_context(sdk: Any) -> ssl.SSLContext:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL means this machine."""
+    """Return whether a URL points to this machine."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""Bytes of an answer to chunks: what every protocol over server-sent events has in common, without input or output."""
+"""Convert the bytes of an answer to chunks: what all protocols over server-sent events share, without any I/O."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ __all__ = ["AnswerReader"]
 
 
 class AnswerReader:
-    """Turns the bytes of one answer into chunks. Derived classes say what an event means.
+    """Converter of the bytes of one answer to chunks. Subclasses define what an event means.
 
     Args:
         timeout: seconds without an event after which the answer counts as hanging. Comments that only keep the
-            connection alive are no events, and neither are events that bring nothing.
+            connection alive do not count as events, and neither do events that yield no chunk.
 
     Attributes:
         answering: whether the response has begun.
         finished: whether the provider has said that its answer is complete, or why it stopped.
         done: whether nothing more will come.
+        request_id: the provider's identifier of the request; None if the response's headers have none.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -42,10 +43,10 @@ class AnswerReader:
         self._last_news = time.monotonic()
 
     def begin(self, headers: Mapping[str, str]) -> None:
-        """Take note of the response's headers.
+        """Read the response's headers.
 
         Raises:
-            StreamInterruptedError: it is a page of HTML, and no answer.
+            StreamInterruptedError: the response is an HTML page instead of an answer.
         """
         self.answering = True
         self.request_id = headers.get("x-request-id") or headers.get("request-id")
@@ -59,16 +60,16 @@ class AnswerReader:
             self._body = []
 
     def feed(self, data: bytes) -> list[Any]:
-        """The chunks in the next bytes.
+        """Return the chunks in the next bytes.
 
-        Where the stream says that something went wrong, `done` is set and `end` raises that.
+        If the stream reports an error, `done` is set and `end` raises the error.
 
         Raises:
-            APITimeoutError: only comments have come for too long.
+            APITimeoutError: only comments, blank lines or empty events have come for too long.
         """
         if self._body is not None:
             self._body.append(data)
-            if data.isspace():  # a server that keeps a connection alive before its JSON
+            if data.isspace():  # some servers send this before their JSON, to keep the connection alive
                 self._check_time("nothing but blank lines")
             return []
         events = self._decoder.feed(data)
@@ -84,15 +85,15 @@ class AnswerReader:
             raise APITimeoutError(f"{what_came} came for {self._timeout:g} s")
 
     def resume(self) -> None:
-        """Take note that the chunks have been taken: the time that this took was not the provider's."""
+        """Restart the timeout after the caller has used the chunks: the provider did not cause that delay."""
         self._last_news = time.monotonic()
 
     def end(self) -> list[Any]:
-        """The last chunks, after the last byte.
+        """Return the last chunks, after the last byte.
 
         Raises:
-            StreamInterruptedError: the answer is not complete, or holds what is no event.
-            ProviderError: the provider has told of an error in its answer.
+            StreamInterruptedError: the answer is not complete, or contains something that is not an event.
+            ProviderError: the provider reported an error in its answer.
         """
         if self._failure is not None:
             raise self._failure
@@ -122,7 +123,7 @@ class AnswerReader:
             except StreamInterruptedError as error:
                 lines = payload.split(b"\n")
                 if len(lines) > 1:
-                    # A server that ends its events with one line break and not with two.
+                    # Some servers end their events with one line break instead of two.
                     chunks += self._chunks(lines)
                     continue
                 self._fail(error)
@@ -139,12 +140,12 @@ class AnswerReader:
         return chunks
 
     def _fail(self, failure: ProviderError) -> None:
-        """Fail at the end of these bytes, so that the text before the failure counts however the bytes were cut."""
+        """Keep a failure for `end` to raise, so that the text before it counts no matter how the bytes were split."""
         self._failure = failure
         self.done = True
 
     def _tell(self, chunks: list[Any], model: Any, identifier: Any) -> None:
-        """Tell once who answers."""
+        """Add a `ResponseInfo` that says who answers, but only once."""
         if not self._told:
             self._told = True
             chunks.append(
@@ -155,15 +156,15 @@ class AnswerReader:
             )
 
     def _read(self, event: dict[str, Any], chunks: list[Any]) -> None:
-        """Add the chunks of one event."""
+        """Add the chunks of one event to ``chunks``."""
         raise NotImplementedError
 
     def _chunks_of_whole(self, answer: dict[str, Any]) -> list[Any]:
-        """The chunks of an answer that came in one piece."""
+        """Return the chunks of an answer that came in one piece."""
         raise NotImplementedError
 
     def _last_chunks(self) -> list[Any]:
-        """What is told when the answer is complete."""
+        """Return the chunks to add when the answer is complete."""
         raise NotImplementedError
 
 
@@ -175,7 +176,7 @@ def _parse(payload: bytes) -> dict[str, Any]:
         text = payload.decode("utf-8", "surrogatepass")
         if text[:1] != "{":
             text = text.strip()
-        event, end = _decode(text)  # half the time of `json.loads`, which looks for the encoding first
+        event, end = _decode(text)  # takes half the time of `json.loads`, which detects the encoding
         if end < len(text) and not text[end:].isspace():
             raise ValueError("there is more after the JSON")
     except (ValueError, RecursionError) as error:

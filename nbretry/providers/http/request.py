@@ -1,4 +1,4 @@
-""""""
+"""One HTTP request to a provider: its endpoint, its contents and its timeout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Ask", "Endpoint"]
 
 
 _GRACE = 0.5
-"""Seconds after a deadline at which a read ends by itself: whoever asks has given up by then, and told why."""
+"""Seconds after a deadline at which a read times out. By then the caller has given up and reported why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,18 @@ class Endpoint:
 
 @dataclass(slots=True)
 class Ask:
-    """One request, as it is going to be sent.
+    """One request, ready to be sent.
 
     Attributes:
-        endpoint: where to.
+        endpoint: where to send it.
         model: name of the model.
         messages: the conversation.
-        stream: whether the answer is wanted in pieces.
-        parameters: everything else that goes into the request's body.
-        extra: the SDK's own options for one request: ``extra_headers`` and ``extra_query``.
-        timeout: seconds without anything new that are allowed.
-        deadlines: of the attempt that this request is, where whoever asks has some.
-        sent: the parameters that were sent last.
+        stream: whether to stream the answer.
+        parameters: everything else in the request's body.
+        extra: the SDK's own options for a single request: ``extra_headers`` and ``extra_query``.
+        timeout: seconds without new data after which the request fails.
+        deadlines: time limits of the attempt that sends this request; without any limit if the caller sets none.
+        sent: the parameters that were last sent.
     """
 
     endpoint: Endpoint
@@ -52,8 +52,8 @@ class Ask:
 
 
 def _backstop(deadlines: Deadlines, timeout: float) -> float:
-    """Seconds without anything new after which a read ends, so that none is left that nobody waits for any more."""
+    """Return the seconds without new data after which a read times out, so that it ends if its caller has given up."""
     gaps = (deadlines.first_content, deadlines.idle)
-    # One number stands for both gaps, so where there is no limit for one of them, the usual timeout counts.
+    # One number has to cover both gaps, so if one of them has no limit, the usual timeout applies to it.
     longest = max(timeout if gap is None else gap + _GRACE for gap in gaps)
     return longest if deadlines.total is None else min(longest, deadlines.total + _GRACE)

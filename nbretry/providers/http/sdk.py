@@ -1,8 +1,9 @@
-"""What the providers over HTTP share: an SDK's client for keys, endpoints and errors, and its raw bytes for the tokens.
+"""The base class of the HTTP providers.
 
-An SDK's own stream builds a checked object for each token, which costs more than all the rest together. Here an
-`AnswerReader` turns bytes into chunks and does no input or output, so that the two loops of `SDKProvider`, one with an
-event loop and one without, are thin and the same.
+It uses an SDK's client for keys, endpoints and errors, but reads the tokens from the response's raw bytes: the SDK's
+own stream builds a validated object for each token, which costs more than everything else together. An `AnswerReader`
+turns the bytes into chunks and does no I/O, so the synchronous and the asynchronous loop of `SDKProvider` are thin and
+alike.
 """
 
 from __future__ import annotations
@@ -37,29 +38,29 @@ from nbretry.types import Messages
 __all__ = ["UNSENDABLE_KEY", "SDKProvider"]
 
 _DRAIN_TIMEOUT = 0.1
-"""Seconds to wait for the end of a response whose answer is complete, so that its connection can be used again."""
+"""Seconds to wait for the end of a response whose answer is complete, so that its connection can be reused."""
 
 
 UNSENDABLE_KEY = "the key has a line break or a letter in it that no key has"
-"""What is told of a key that no request's header can hold."""
+"""Message for a key that no request header can contain."""
 
 _NOT_FOR_THE_ENDPOINT = frozenset(
     ("conversation", "conversation_id", "ignore_stream", "ignored", "provider", "proxy", "return_conversation")
 )
-"""Options of gpt4free's clients that speak to the provider's class and are no parameters of a request."""
+"""Options of gpt4free's clients that are meant for the provider's class and are not request parameters."""
 
 
 class SDKProvider(BaseProvider):
-    """A provider over an official SDK. Derived classes say which, what a request is, and how an answer is read.
+    """A provider that uses an official SDK. Subclasses define which SDK, what a request is, and how to read an answer.
 
     Args:
-        base_url: the endpoint, or a function that gives it when it is needed; None for the derived class's own.
+        base_url: the endpoint, or a function that returns it when it is needed; None for the subclass's own.
         api_key: the key; None for the one that `nbretry.providers.keys.find_key` finds.
-        model: the model to ask where none is named; None for the service's default.
+        model: the model to use if the question names none; None for the service's default.
         name: the provider's name.
-        timeout: seconds without anything new after which a request counts as failed.
-        connect_timeout: seconds for a connection.
-        deadlines: limits of an attempt in a `RetryProvider`, in place of its own.
+        timeout: seconds without new data after which a request fails.
+        connect_timeout: time limit for connecting, in seconds.
+        deadlines: time limits for an attempt, in place of those of the `RetryProvider`.
         key_variable: environment variable with the key; None for the service's own, or for an endpoint that needs none.
         client_options: further arguments for the SDK's clients.
     """
@@ -67,14 +68,14 @@ class SDKProvider(BaseProvider):
     accepts_deadlines = True
 
     package: ClassVar[str]
-    """Name of the SDK, of the extra that installs it and of the service that it is made for."""
+    """Name of the SDK, of the extra that installs it, and of the service that the SDK is made for."""
 
     modules: ClassVar[tuple[str, ...]]
-    """What the SDK loads only with the first request."""
+    """Modules that the SDK loads only with the first request."""
 
     default_base_url: ClassVar[str]
     base_url_variable: ClassVar[str]
-    """Environment variable with the base URL, for where none is given."""
+    """Environment variable with the base URL, used if none is given."""
 
     _query_for_models: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
@@ -111,7 +112,7 @@ class SDKProvider(BaseProvider):
 
     @property
     def base_url(self) -> str:
-        """Where requests go now: the argument, else the environment's, else the service's own."""
+        """The endpoint that requests go to now: the argument, else the environment's, else the service's own."""
         if callable(self._base_url):
             return self._base_url()
         return self._base_url or os.environ.get(self.base_url_variable) or self.default_base_url
@@ -123,17 +124,17 @@ class SDKProvider(BaseProvider):
 
     @property
     def has_own_key(self) -> bool:
-        """Whether it was given a key, in place of the one in `key_variable`."""
+        """Whether the provider was given a key, in place of the one in `key_variable`."""
         return bool(self._api_key)
 
     @property
     def key_can_be_sent(self) -> bool:
-        """Whether a request's header can hold its key: one with a line break or a foreign letter it cannot."""
+        """Whether a request header can contain the key, which must not have a line break or a non-ASCII letter."""
         return _can_be_sent((self._api_key or self._found_key()).strip())
 
     @property
     def credentials(self) -> str:
-        """A hash of the endpoint and the key, by which a change of either is noticed; neither can be had from it."""
+        """A hash of the endpoint and the key, to notice when either changes. It reveals neither."""
         key = self._api_key or self._found_key()
         return hashlib.sha256(f"{self._base_url!r} {key}".encode()).hexdigest()
 
@@ -148,20 +149,20 @@ class SDKProvider(BaseProvider):
     def stream_chunks(
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> Generator[Any, None, None]:
-        """Ask, for code without an event loop.
+        """Ask, in synchronous code.
 
         Args:
             model: name of the model; empty for the provider's default.
             messages: the conversation.
-            stream: whether the answer is wanted in pieces.
-            **options: parameters of the request, as ``temperature`` and ``max_tokens``; ``api_key`` and ``timeout``
-                (seconds) for this request alone. Those that are None are left out.
+            stream: whether to stream the answer.
+            **options: parameters of the request, such as ``temperature`` and ``max_tokens``; also ``api_key`` and
+                ``timeout`` (seconds), for this request only. Options that are None are left out.
 
         Yields:
             Non-empty strings, and `nbretry.types.Metadata`.
 
         Raises:
-            ProviderError: one of its classes, with the SDK's exception as ``__cause__``.
+            ProviderError: one of its subclasses, with the SDK's exception as ``__cause__``.
         """
         ask = self._ask(model, messages, stream, options, ask_keyring=True)
         client = self._sync_clients.get(ask.endpoint)
@@ -190,7 +191,7 @@ class SDKProvider(BaseProvider):
     async def astream_chunks(
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> AsyncGenerator[Any, None]:
-        """Ask, for code in an event loop; otherwise as `stream_chunks`. Cancelling closes the connection."""
+        """Ask, in asynchronous code; otherwise as `stream_chunks`. Cancelling closes the connection."""
         if not options.get("api_key"):
             await self.look_into_keyring()
         ask = self._ask(model, messages, stream, options)
@@ -223,19 +224,19 @@ class SDKProvider(BaseProvider):
                 yield chunk
             return
 
-    async def list_models(self, timeout: float = 10.0) -> list[str]:  # noqa: ASYNC109 (it is told to the SDK as well)
-        """The models that the endpoint lists, in its order.
+    async def list_models(self, timeout: float = 10.0) -> list[str]:  # noqa: ASYNC109 (it is passed to the SDK, too)
+        """Return the models that the endpoint lists, in its order.
 
         Args:
-            timeout: seconds for all of it.
+            timeout: time limit for the whole call, in seconds.
 
         Returns:
-            As `nbretry.providers.models.model_names` leaves them.
+            The names, filtered by `nbretry.providers.models.model_names`.
 
         Raises:
-            StreamError: what came is no list of models.
-            ProviderError: another of its classes, with the SDK's exception as ``__cause__``.
-            Exception: what a function that was given as ``base_url`` raises.
+            StreamError: the response is not a list of models.
+            ProviderError: another of its subclasses, with the SDK's exception as ``__cause__``.
+            Exception: what a function given as ``base_url`` raises.
         """
         url = self.base_url
         connect_timeout = min(self.connect_timeout, timeout)
@@ -244,8 +245,8 @@ class SDKProvider(BaseProvider):
                 await self.look_into_keyring()
                 await self._load_in_thread()
                 client = await self._async_clients.get(Endpoint(url, self._key(None, url)))
-                # The body as it comes: the SDKs break on lists of another form than their own services', and would
-                # read one without end.
+                # Read the raw body: the SDKs fail on lists in another format than their own services', and would read
+                # an endless one.
                 request = client.models.with_streaming_response.list(
                     timeout=self._load().Timeout(timeout, connect=connect_timeout), extra_query=self._query_for_models
                 )
@@ -258,29 +259,29 @@ class SDKProvider(BaseProvider):
             raise error from exception
 
     async def look_into_keyring(self) -> None:
-        """Have the system keyring asked for a key that is nowhere else; its user may have to unlock it."""
+        """Look in the system keyring for a key that is nowhere else; the user may have to unlock the keyring."""
         if self._key_variable and not (self._api_key or self._found_key()):
-            # In a thread, which it may hold up until then.
+            # In a thread, because the call may block until then.
             await call_in_thread(lambda: self._found_key(ask_keyring=True))
 
     def warm_up(self) -> None:
-        """Load the SDK, so that the first question does not wait for it. No key is looked for and nothing is opened.
+        """Load the SDK, so that the first question does not wait for it. No key is looked for, no connection opened.
 
         Raises:
             ProviderError: the package cannot be loaded.
         """
         tls_context(self._load())
         with suppress(ImportError):
-            # The HTTP library loads it at the first request, for a tenth of a second; the name is not its promise.
+            # The HTTP library would load this at the first request, which takes 0.1 s. The private name may change.
             importlib.import_module("anyio._backends._asyncio")
 
     async def _load_in_thread(self) -> None:
         if any(module not in sys.modules for module in self.modules):
-            # Half a second for an SDK's import, in which the loop would answer nobody.
+            # Importing an SDK takes half a second, which would block the event loop.
             await asyncio.to_thread(lambda: tls_context(self._load()))
 
     def _load(self) -> Any:
-        """The SDK's module."""
+        """Import the SDK and return its module."""
         try:
             for module in self.modules:
                 importlib.import_module(module)
@@ -305,7 +306,7 @@ class SDKProvider(BaseProvider):
         return Ask(endpoint, resolve_model(self, model), messages, stream, given, extra, timeout, deadlines)
 
     def _timeout(self, ask: Ask) -> Any:
-        """The timeouts of a request, as its HTTP library has them."""
+        """Return the timeouts of a request in the HTTP library's form."""
         return self._load().Timeout(ask.timeout, connect=self._connect_timeout(ask))
 
     def _connect_timeout(self, ask: Ask) -> float:
@@ -316,11 +317,11 @@ class SDKProvider(BaseProvider):
         if key:
             remember_secret(key)
             if not _can_be_sent(key):
-                # Refused here, as the HTTP library would quote it in its exception.
+                # Refused here, because the HTTP library would quote the key in its exception.
                 raise AuthenticationError(UNSENDABLE_KEY, provider=self.name)
             return key
         if self._key_variable is None or is_loopback(url):
-            return "none"  # the SDKs want some text
+            return "none"  # the SDKs require some text
         raise AuthenticationError(
             f"{self._key_variable} is not set: {how_to_set(self._key_variable)}", provider=self.name
         )
@@ -330,7 +331,10 @@ class SDKProvider(BaseProvider):
         return found.value if found else ""
 
     def _require_served_model(self, ask: Ask) -> None:
-        """Where no model was named, a server on this machine is asked for what it serves; a paid service is not."""
+        """Raise unless the endpoint is on this machine.
+
+        If no model was named, the provider asks a local server which model it serves, but never a paid service.
+        """
         if not is_loopback(ask.endpoint.url):
             raise NotFoundError(f"no model was named, and {self.name} has no default one")
 
@@ -341,7 +345,7 @@ class SDKProvider(BaseProvider):
             raise self._translated(exception, ask, reader) or exception from exception.__cause__
 
     def _adapt_or_raise(self, exception: Exception, ask: Ask, reader: AnswerReader) -> None:
-        """Change the request so that it is worth sending again, or raise our exception for this one."""
+        """Change the request so that it is worth sending again, or raise nbretry's exception for this one."""
         error = self._translated(exception, ask, reader)
         if error is None or error is exception:
             raise exception
@@ -361,13 +365,13 @@ class SDKProvider(BaseProvider):
         sdk = self._load()
         options = {
             "api_key": endpoint.api_key,
-            "max_retries": 0,  # whether to ask again is the engine's to decide
+            "max_retries": 0,  # the retry policy decides whether to ask again
             "http_client": http_client(sdk, endpoint.url, asynchronous=asynchronous),
             **self._client_options,
         }
         client = self._client_class(sdk, asynchronous)(**options, **self._address(endpoint))
         if not self._is_own_service(endpoint.url):
-            # What the environment has for the SDK's own service, tokens in headers included, is for nobody else.
+            # Do not send elsewhere what the environment has for the SDK's own service, such as tokens in headers.
             for name in ("auth_token", "organization", "project"):
                 if hasattr(client, name):
                     setattr(client, name, self._client_options.get(name))
@@ -375,29 +379,29 @@ class SDKProvider(BaseProvider):
         return client
 
     def _is_own_service(self, url: str) -> bool:
-        """Whether an endpoint is that of the service that the SDK is made for, or what the environment has for it."""
+        """Return whether a URL belongs to the service that the SDK is made for, or to the endpoint set for it."""
         hosts = [urlsplit(own).hostname for own in (self.default_base_url, os.environ.get(self.base_url_variable, ""))]
         host = urlsplit(url).hostname or ""
         return any(own and (host == own or host.endswith(f".{own}")) for own in hosts)
 
     def _client_class(self, sdk: Any, asynchronous: bool) -> Any:
-        """The SDK's class of clients."""
+        """Return the SDK's client class."""
         raise NotImplementedError
 
     def _address(self, endpoint: Endpoint) -> dict[str, Any]:
-        """What tells a client where its endpoint is."""
+        """Return the arguments that tell a client its endpoint."""
         return {"base_url": endpoint.url}
 
     def _request(self, client: Any, ask: Ask) -> Any:
-        """The SDK's context manager that sends the request and gives the raw response."""
+        """Return the SDK's context manager that sends the request and gives the raw response."""
         raise NotImplementedError
 
     def _reader(self, ask: Ask) -> AnswerReader:
-        """What reads the answer."""
+        """Return the reader of the answer."""
         raise NotImplementedError
 
     def _adapt(self, ask: Ask, error: ProviderError) -> bool:
-        """Change a request that was refused so that this endpoint takes it; False where there is nothing to change."""
+        """Change a refused request so that this endpoint accepts it; return False if there is nothing to change."""
         return False
 
 
@@ -417,4 +421,4 @@ async def _drain(pieces: AsyncIterator[bytes]) -> None:
             async for _ in pieces:
                 pass
     except Exception:
-        return  # the answer is complete, whatever becomes of the connection
+        return  # the answer is complete, so the connection no longer matters

@@ -1,8 +1,8 @@
-"""The border where the exceptions of SDKs and of their HTTP library become ours.
+"""Translate the exceptions of the SDKs and of their HTTP library to nbretry's.
 
-An exception is known by the names of its classes and by what it carries, so that nothing needs to be imported here, and
-so that the two SDKs, which name their classes alike, share one table. Whoever raises ours keeps the original as
-``__cause__``.
+An exception is recognized by the names of its classes and by its attributes. So this module imports no SDK, and the two
+SDKs, which use the same class names, share one table. The code that raises the translated exception keeps the original
+as ``__cause__``.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from nbretry.retry.classify import retry_after_of, status_error
 __all__ = ["Asked", "error_in_stream", "is_mapped", "is_transport_error", "origin", "translate"]
 
 _BY_NAME: dict[str, type[ProviderError]] = {
-    # Of both SDKs. Those with a status are told apart by it; the class here stands for the whole branch.
+    # In both SDKs. Exceptions with a status are distinguished by it; the class here stands for the whole branch.
     "APIStatusError": APIStatusError,
     "APITimeoutError": APITimeoutError,
     "APIConnectionError": APIConnectionError,
     "APIResponseValidationError": StreamError,
     "APIWebhookValidationError": StreamError,
     "APIError": StreamInterruptedError,
-    # Of openai alone.
+    # Only in openai.
     "SubjectTokenProviderError": AuthenticationError,
     "_AmbiguousModuleClientUsageError": AuthenticationError,
     "LengthFinishReasonError": StreamError,
@@ -49,7 +49,7 @@ _BY_NAME: dict[str, type[ProviderError]] = {
     "InvalidWebhookSignatureError": StreamError,
     "WebSocketConnectionClosedError": StreamInterruptedError,
     "WebSocketQueueFullError": APIConnectionError,
-    # Of anthropic alone.
+    # Only in anthropic.
     "CredentialsError": AuthenticationError,
     "WorkloadIdentityError": AuthenticationError,
     "RetryableError": APIConnectionError,
@@ -84,7 +84,7 @@ _STATUS_BY_WORD = {
     "timeout_error": 504,
 }
 
-# What a 400 says where the status does not: then the request is not wrong everywhere, and others are worth asking.
+# Texts of a 400 or 422 that show another cause: the request may be fine elsewhere, so other providers are worth asking.
 _TELLTALES: tuple[tuple[type[APIStatusError], re.Pattern[str]], ...] = (
     (AuthenticationError, re.compile(r"(incorrect|invalid) api key|api key not valid|invalid_api_key", re.IGNORECASE)),
     (PermissionDeniedError, re.compile(r"credit balance|insufficient (balance|credit|quota)", re.IGNORECASE)),
@@ -97,14 +97,14 @@ _TELLTALES: tuple[tuple[type[APIStatusError], re.Pattern[str]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whom an exception is about.
+    """What was asked when an exception was raised.
 
     Attributes:
-        provider: its name.
+        provider: the provider's name.
         model: the model that was asked for.
         url: base URL of the endpoint.
-        timeout: seconds without anything new that were allowed.
-        connect_timeout: seconds that were allowed for a connection.
+        timeout: the limit for the time without new data, in seconds.
+        connect_timeout: the limit for connecting, in seconds.
     """
 
     provider: str
@@ -115,15 +115,16 @@ class Asked:
 
 
 def translate(exception: BaseException, asked: Asked, *, answering: bool = False) -> ProviderError | None:
-    """Our exception for one of an SDK, of its HTTP library or of the network.
+    """Return nbretry's exception for one of an SDK, of its HTTP library or of the network.
 
     Args:
         exception: what was raised.
-        asked: whom it is about.
+        asked: what was asked.
         answering: whether the endpoint had begun to answer.
 
     Returns:
-        Ours, to be raised from the original; None for an exception of another kind, which is to pass as it is.
+        The exception to raise from the original. A `ProviderError` is returned itself, with provider and model filled
+        in. None for any other kind of exception, which should pass through unchanged.
     """
     if isinstance(exception, ProviderError):
         for name in ("provider", "model"):
@@ -152,21 +153,21 @@ def translate(exception: BaseException, asked: Asked, *, answering: bool = False
 
 
 def is_mapped(kind: type[BaseException]) -> bool:
-    """Whether an SDK's exception class has a place in the table of its own or by a base, the SDK's root not counted."""
+    """Return whether an SDK's exception class or one of its bases is in the table; the SDK's root is not."""
     return any(name in _BY_NAME for name in _names(kind))
 
 
 def is_transport_error(exception: BaseException) -> bool:
-    """Whether the connection failed, and not what was said on it."""
+    """Return whether the connection failed, and not what was sent over it."""
     return _is_of_network(exception)
 
 
 def error_in_stream(error: Any, details: Mapping[str, Any]) -> ProviderError:
-    """Our exception for an error object that came inside an answer.
+    """Return nbretry's exception for an error object that came inside an answer.
 
     Args:
         error: the object: a text, or a dict with ``message`` and one of ``code``, ``type``, ``status``.
-        details: as for `ProviderError`.
+        details: keyword arguments for `ProviderError`.
     """
     message = one_line(_message_in(error)) or "the provider reports an error and does not say which"
     codes = [error.get(key) for key in ("code", "status", "type")] if isinstance(error, Mapping) else []
@@ -178,7 +179,7 @@ def error_in_stream(error: Any, details: Mapping[str, Any]) -> ProviderError:
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of a URL: enough to know whom it means, and without any credentials."""
+    """Return scheme, host and port of a URL: enough to identify the server, without any credentials."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
@@ -257,7 +258,7 @@ def _is_of_network(exception: BaseException) -> bool:
 
 
 def _reason(exception: BaseException) -> str:
-    """The system's own words where there are any: the HTTP library's are less clear than those."""
+    """Return the operating system's message, if there is one, because it is clearer than the HTTP library's."""
     said = one_line(str(exception), 200) or type(exception).__name__
     for link in _causes(exception):
         if isinstance(link, ssl.SSLCertVerificationError):
@@ -291,7 +292,7 @@ def _causes(exception: BaseException) -> Iterator[BaseException]:
 
 
 def _message_in(body: Any) -> str:
-    """What an error's body says in words, however it is put."""
+    """Return the message in an error's body, whatever the body's form."""
     match body:
         case str():
             return _message_in_text(body)
@@ -316,7 +317,7 @@ def _message_in(body: Any) -> str:
 
 
 def _message_in_text(text: str) -> str:
-    """A page's title, the message of an error that was put into a text as JSON, or else the text."""
+    """Return the title of an HTML page, the message of an error in JSON within the text, or else the text."""
     start = text.lstrip()[:200].lower()
     if start.startswith("<"):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
@@ -349,7 +350,7 @@ def _names(kind: type[BaseException]) -> list[str]:
 
 
 def _library(exception: BaseException) -> str:
-    # By any class of its line, as a subclass may come from elsewhere.
+    # Look at all base classes, because a subclass may be defined elsewhere.
     for base in type(exception).__mro__:
         library = base.__module__.partition(".")[0]
         if library in _SDKS or library in _HTTP_LIBRARIES or library == "anyio":

@@ -1,4 +1,4 @@
-"""Server-sent events: bytes to the data of events, whatever pieces they come in (WHATWG HTML, 9.2.6)."""
+"""Decode server-sent events from bytes, however the bytes are split (WHATWG HTML, 9.2.6)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ __all__ = ["EventDecoder"]
 
 
 class EventDecoder:
-    """Splits a stream into events, and gives the data of each as bytes.
+    """Decoder that splits a stream into events and returns the data of each as bytes.
 
-    Lines end with LF or CRLF and with nothing else: U+2028, U+0085 and the like may stand in an answer's text.
-    Splitting comes before decoding, so a character that arrives in two pieces is whole again in its line.
+    Lines end only with LF or CRLF: U+2028, U+0085 and similar characters may be part of an answer's text. Splitting
+    comes before decoding, so a character that arrives in two pieces is whole again in its line.
     """
 
     def __init__(self) -> None:
@@ -17,9 +17,9 @@ class EventDecoder:
         self._data: list[bytes] = []
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The data of the events that these bytes complete; lines of one event are joined with a line break."""
+        """Return the data of the events that these bytes complete; lines of one event are joined with line breaks."""
         if self._rest:
-            # Joined once a line is complete: a line of a megabyte in a thousand pieces is not copied a thousand times.
+            # Join only once a line is complete, so that a megabyte in a thousand pieces is not copied a thousand times.
             self._rest.append(piece)
             if b"\n" not in piece:
                 return []
@@ -43,7 +43,7 @@ class EventDecoder:
         return events
 
     def close(self) -> list[bytes]:
-        """The data of a last event that no empty line followed."""
+        """Return the data of a last event that no empty line followed."""
         return self.feed(b"\n\n")
 
     def _other(self, line: bytes) -> None:
@@ -51,6 +51,6 @@ class EventDecoder:
         if name == b"data":
             self._data.append(value[1:] if value[:1] == b" " else value)
         elif name == b"error":
-            # Not of the standard: servers on llama.cpp tell of an error in a field of its own.
+            # Not in the standard: servers based on llama.cpp report an error in a field of its own.
             self._data.append(b'{"error": ' + value + b"}")
-        # A comment, whose name is empty, and the fields event, id and retry tell nothing that the data does not.
+        # Comments (whose name is empty) and the fields event, id and retry add nothing to the data, so ignore them.

