@@ -32,6 +32,12 @@ KEY = "sk-ant-0123456789abcdef"
 
 @pytest.fixture
 def provider(server: FaultServer) -> AnthropicProvider:
+    return AnthropicProvider(KEY, "ok", "fake", server.origin, timeout=30.0)
+
+
+@pytest.fixture
+def hasty(server: FaultServer) -> AnthropicProvider:
+    """A provider that gives up a silent connection soon, for what ends in no other way."""
     return AnthropicProvider(KEY, "ok", "fake", server.origin, timeout=1.5)
 
 
@@ -99,10 +105,16 @@ FAILURES: list[tuple[str, type[ProviderError], str, str]] = [
 
 @pytest.mark.parametrize(("model", "kind", "text", "message"), FAILURES, ids=[row[0] for row in FAILURES])
 def test_failures(
-    ask: Ask, provider: AnthropicProvider, model: str, kind: type[ProviderError], text: str, message: str
+    ask: Ask,
+    provider: AnthropicProvider,
+    hasty: AnthropicProvider,
+    model: str,
+    kind: type[ProviderError],
+    text: str,
+    message: str,
 ) -> None:
     """Each failure is one class of ours with one clear line, told after the text that came before it."""
-    heard = ask(provider, model)
+    heard = ask(hasty if kind is APITimeoutError else provider, model)
     assert type(heard.exception) is kind
     assert message in str(heard.exception)
     assert heard.text == text

@@ -24,11 +24,10 @@ from nbretry.errors import (
 from nbretry.providers import AnthropicProvider, OpenAIProvider
 
 
-def chain(
-    server: FaultServer, *models: str, tries: int = 1, timeout: float = 1.5, backoff: float = 0.002
-) -> RetryProvider:
-    """One provider for each model, asked in order."""
-    providers = [OpenAIProvider(server.url, "none", model, model, timeout=timeout) for model in models]
+def chain(server: FaultServer, *models: str, tries: int = 1, backoff: float = 0.002) -> RetryProvider:
+    """One provider for each model, asked in order; one that hangs is given up soon."""
+    limits = {"hang": 1.5}
+    providers = [OpenAIProvider(server.url, "none", model, model, timeout=limits.get(model, 30.0)) for model in models]
     policy = RetryPolicy(max_attempts=tries, backoff_initial=backoff)
     return RetryProvider(providers, shuffle=False, policy=policy)
 
@@ -149,7 +148,7 @@ def test_the_next_one_is_asked_at_once(server: FaultServer) -> None:
 
 def test_two_questions_at_once_do_not_mix(server: FaultServer) -> None:
     """Two questions through one `RetryProvider` each get their own attempts and their own answer."""
-    retry = chain(server, "500", "echo", timeout=5.0)
+    retry = chain(server, "500", "echo")
 
     async def one(number: int) -> None:
         answer = await retry.answer("", [{"role": "user", "content": f"question {number}"}])
@@ -165,7 +164,7 @@ def test_two_questions_at_once_do_not_mix(server: FaultServer) -> None:
 
 def test_cancelling_closes_upstream(server: FaultServer) -> None:
     """A run that is cancelled in the middle of an answer closes the stream upstream and asks nobody else."""
-    retry = chain(server, "500", "paced-5", "ok", timeout=5.0)
+    retry = chain(server, "500", "paced-5", "ok")
 
     async def main() -> None:
         hearing = asyncio.Event()

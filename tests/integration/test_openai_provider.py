@@ -40,6 +40,12 @@ KEY = "sk-test-0123456789abcdef"
 
 @pytest.fixture
 def provider(server: FaultServer) -> OpenAIProvider:
+    return OpenAIProvider(server.url, KEY, "ok", "fake", timeout=30.0)
+
+
+@pytest.fixture
+def hasty(server: FaultServer) -> OpenAIProvider:
+    """A provider that gives up a silent connection soon, for what ends in no other way."""
     return OpenAIProvider(server.url, KEY, "ok", "fake", timeout=1.5)
 
 
@@ -126,10 +132,16 @@ FAILURES: list[tuple[str, type[ProviderError], str, str]] = [
 
 @pytest.mark.parametrize(("model", "kind", "text", "message"), FAILURES, ids=[row[0] for row in FAILURES])
 def test_failures(
-    ask: Ask, provider: OpenAIProvider, model: str, kind: type[ProviderError], text: str, message: str
+    ask: Ask,
+    provider: OpenAIProvider,
+    hasty: OpenAIProvider,
+    model: str,
+    kind: type[ProviderError],
+    text: str,
+    message: str,
 ) -> None:
     """Each failure is one class of ours with one clear line, told after the text that came before it."""
-    heard = ask(provider, model)
+    heard = ask(hasty if kind is APITimeoutError else provider, model)
     assert type(heard.exception) is kind
     assert message in str(heard.exception)
     assert "\n" not in str(heard.exception)

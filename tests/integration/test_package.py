@@ -234,7 +234,7 @@ def test_version_stands_in_one_place(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         sources = [name for name in archive.namelist() if name.endswith(".py")]
         version = f'"{nbretry.__version__}"'.encode()
-        assert [name for name in sources if version in archive.read(name)] == ["nbretry/__init__.py"]
+        assert [name for name in sources if version in archive.read(name)] == ["nbretry/_version.py"]
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     first = re.search(r"^## (\S+)", changelog, re.MULTILINE)
     assert first is not None

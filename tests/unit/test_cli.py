@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from short_runs import SECRET
 
 from nbretry._utils.redaction import remember_secret
-from nbretry.answer import Answer, fold
 from nbretry.cli import main
-from nbretry.errors import APIConnectionError, RetryProviderError
-from nbretry.events import (
-    AttemptFailed,
-    AttemptStarted,
-    Event,
-    FirstContent,
-    RunFailed,
-    RunStarted,
-    TextDelta,
-)
 from nbretry.providers import ScriptedProvider
 from nbretry.session.session import Session
-
-SECRET = "a-secret-of-these-tests"
 
 
 @pytest.fixture(autouse=True)
 def known_secret() -> None:
     remember_secret(SECRET)
-
-
-def run_of(name: str, *events: Event) -> Answer:
-    return fold([RunStarted(0.0, (name,), "", ""), AttemptStarted(1, name, "", 0.0), *events])
-
-
-def failed(name: str, message: str, text: str = "") -> Answer:
-    said = [FirstContent(1, 0.1), TextDelta(1, text)] if text else []
-    failure = AttemptFailed(1, APIConnectionError(message), "stop", 0.0, 1.0)
-    return run_of(name, *said, failure, RunFailed(RetryProviderError("x"), 1.0))
 
 
 @pytest.fixture

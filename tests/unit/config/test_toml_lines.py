@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nbretry.config.toml_lines import key_lines
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home directory with a project below, which is the working directory."""
-    for variable in [name for name in os.environ if name.startswith("NBRETRY_") or name.endswith("_API_KEY")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path
 
 
 def test_lines_of_every_way_to_write_a_key() -> None:

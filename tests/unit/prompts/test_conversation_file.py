@@ -13,70 +13,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from talks import KEY, ODD_TEXTS, SECRET, store
 from unable import unable
 
 from nbretry._utils.redaction import mask, remember_secret
-from nbretry.answer import Answer, fold
-from nbretry.errors import APIConnectionError, ConfigError, RetryProviderError
-from nbretry.events import (
-    AttemptFailed,
-    AttemptStarted,
-    Event,
-    FirstContent,
-    ReasoningDelta,
-    RunCancelled,
-    RunFailed,
-    RunStarted,
-    TextDelta,
-)
+from nbretry.errors import ConfigError
 from nbretry.prompts.conversation_file import FILE_VERSION
 from nbretry.prompts.conversations import Conversations
 from nbretry.prompts.turn import Turn
-
-SECRET = "a-secret-of-the-talk"
-
-
-KEY = "sk-" + "0123456789abcdefghij"
-
-
-ODD_TEXTS = [
-    "{{ x }} {'a': [1]} \\frac{1}{2} $x$",
-    "quotes \" ' ` and \\ back",
-    "line\nfeeds\r\nof\rall\x0bkinds\x0c\x1c\x1d\x1e\x85\u2028\u2029end",
-    "👩‍👩‍👧 שלום عالم \u202eback",
-    "half \ud83d a character",
-    "a\x00b\x1b[31m",
-    "x" * 200_000,
-]
-
-
-BEGUN: list[Event] = [RunStarted(1000.0, ("A",), "m", "0f" * 32), AttemptStarted(1, "A", "m", 0.0)]
 
 
 @pytest.fixture(autouse=True)
 def known_secret() -> None:
     remember_secret(SECRET)
-
-
-def stopped(text: str) -> Answer:
-    """One that was stopped after this text."""
-    texts: list[Event] = [FirstContent(1, 0.5), TextDelta(1, text)] if text else []
-    return fold([*BEGUN, ReasoningDelta(1, "hm"), *texts, RunCancelled(1.0)])
-
-
-def failed(text: str) -> Answer:
-    """One that broke off after this text."""
-    error = APIConnectionError("reset")
-    events = [FirstContent(1, 0.5), TextDelta(1, text), AttemptFailed(1, error, "stop", 0.0, 1.0)]
-    return fold([*BEGUN, *events, RunFailed(RetryProviderError("no"), 1.0)])
-
-
-def store(**turns: list[Turn]) -> Conversations:
-    """Conversations with these turns."""
-    conversations = Conversations()
-    for name, own in turns.items():
-        conversations.open(name).replace(own)
-    return conversations
 
 
 TEXTS = st.text(st.characters(codec=None, exclude_categories=()))

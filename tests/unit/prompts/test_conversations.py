@@ -10,23 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from talks import BEGUN, IMAGE, KEY, SECRET, failed, said, stopped, store, talk
 
 from nbretry._utils.redaction import remember_secret
 from nbretry.answer import Answer, fold
-from nbretry.errors import APIConnectionError, ConfigError, RetryProviderError
-from nbretry.events import (
-    AttemptFailed,
-    AttemptStarted,
-    AttemptSucceeded,
-    Event,
-    FirstContent,
-    ReasoningDelta,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    RunStarted,
-    TextDelta,
-)
+from nbretry.errors import ConfigError
 from nbretry.prompts.conversations import Conversation, Conversations
 from nbretry.prompts.turn import Turn, text_of
 from nbretry.session.question import Question
@@ -34,50 +22,10 @@ from nbretry.session.session import Session
 from nbretry.testing import simulate
 from nbretry.types import Content
 
-SECRET = "a-secret-of-the-talk"
-KEY = "sk-" + "0123456789abcdefghij"
-IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
-BEGUN: list[Event] = [RunStarted(1000.0, ("A",), "m", "0f" * 32), AttemptStarted(1, "A", "m", 0.0)]
-
 
 @pytest.fixture(autouse=True)
 def known_secret() -> None:
     remember_secret(SECRET)
-
-
-def said(text: str) -> Answer:
-    """A whole answer."""
-    texts: list[Event] = [FirstContent(1, 0.5), TextDelta(1, text)] if text else []
-    return fold([*BEGUN, *texts, AttemptSucceeded(1, "stop", 1.0), RunCompleted(1.0)])
-
-
-def stopped(text: str) -> Answer:
-    """One that was stopped after this text."""
-    texts: list[Event] = [FirstContent(1, 0.5), TextDelta(1, text)] if text else []
-    return fold([*BEGUN, ReasoningDelta(1, "hm"), *texts, RunCancelled(1.0)])
-
-
-def failed(text: str) -> Answer:
-    """One that broke off after this text."""
-    error = APIConnectionError("reset")
-    events = [FirstContent(1, 0.5), TextDelta(1, text), AttemptFailed(1, error, "stop", 0.0, 1.0)]
-    return fold([*BEGUN, *events, RunFailed(RetryProviderError("no"), 1.0)])
-
-
-def talk(*turns: tuple[str, str], name: str = "main") -> Conversation:
-    """A conversation with these questions and answers."""
-    conversation = Conversation(name)
-    for question, answer in turns:
-        conversation.add(Question(question), said(answer))
-    return conversation
-
-
-def store(**turns: list[Turn]) -> Conversations:
-    """Conversations with these turns."""
-    conversations = Conversations()
-    for name, own in turns.items():
-        conversations.open(name).replace(own)
-    return conversations
 
 
 # --- what becomes part of one -----------------------------------------------------------------------------------------

@@ -8,17 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from page import Page
+from short_runs import SECRET, failed, run_of, stopped, whole
 
 from nbretry._utils.redaction import remember_secret
-from nbretry.answer import Answer, fold
-from nbretry.errors import APIConnectionError, RetryProviderError
+from nbretry.answer import Answer
+from nbretry.errors import RetryProviderError
 from nbretry.events import (
-    AttemptFailed,
     AttemptStarted,
-    AttemptSucceeded,
     Event,
     FirstContent,
-    RunCancelled,
     RunCompleted,
     RunFailed,
     RunStarted,
@@ -26,30 +24,10 @@ from nbretry.events import (
 )
 from nbretry.renderers.compare import ComparisonConsole, comparison_html, comparison_text, headings, markdown_html
 
-SECRET = "a-secret-of-these-tests"
-
 
 @pytest.fixture(autouse=True)
 def known_secret() -> None:
     remember_secret(SECRET)
-
-
-def run_of(name: str, *events: Event) -> Answer:
-    return fold([RunStarted(0.0, (name,), "", ""), AttemptStarted(1, name, "", 0.0), *events])
-
-
-def whole(name: str, text: str) -> Answer:
-    return run_of(name, FirstContent(1, 0.5), TextDelta(1, text), AttemptSucceeded(1, "stop", 2.0), RunCompleted(2.0))
-
-
-def failed(name: str, message: str, text: str = "") -> Answer:
-    said = [FirstContent(1, 0.1), TextDelta(1, text)] if text else []
-    failure = AttemptFailed(1, APIConnectionError(message), "stop", 0.0, 1.0)
-    return run_of(name, *said, failure, RunFailed(RetryProviderError("x"), 1.0))
-
-
-def stopped(name: str, text: str) -> Answer:
-    return run_of(name, FirstContent(1, 0.5), TextDelta(1, text), RunCancelled(1.5))
 
 
 def test_headings() -> None:

@@ -9,80 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from page import Page
+from talks import IMAGE, KEY, ODD_TEXTS, SECRET, said, stopped, store, talk
 
 from nbretry._utils.redaction import remember_secret
-from nbretry.answer import Answer, fold
-from nbretry.events import (
-    AttemptStarted,
-    AttemptSucceeded,
-    Event,
-    FirstContent,
-    ReasoningDelta,
-    RunCancelled,
-    RunCompleted,
-    RunStarted,
-    TextDelta,
-)
-from nbretry.prompts.conversations import Conversation, Conversations
+from nbretry.prompts.conversations import Conversation
 from nbretry.prompts.turn import Turn
 from nbretry.renderers.history import conversation_html, conversation_text, history_html, history_text
 from nbretry.session.question import Question
 from nbretry.types import Content
 
-SECRET = "a-secret-of-the-talk"
-
-
-KEY = "sk-" + "0123456789abcdefghij"
-
-
-IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
-
-
-ODD_TEXTS = [
-    "{{ x }} {'a': [1]} \\frac{1}{2} $x$",
-    "quotes \" ' ` and \\ back",
-    "line\nfeeds\r\nof\rall\x0bkinds\x0c\x1c\x1d\x1e\x85\u2028\u2029end",
-    "👩‍👩‍👧 שלום عالم \u202eback",
-    "half \ud83d a character",
-    "a\x00b\x1b[31m",
-    "x" * 200_000,
-]
-
-
-BEGUN: list[Event] = [RunStarted(1000.0, ("A",), "m", "0f" * 32), AttemptStarted(1, "A", "m", 0.0)]
-
 
 @pytest.fixture(autouse=True)
 def known_secret() -> None:
     remember_secret(SECRET)
-
-
-def said(text: str) -> Answer:
-    """A whole answer."""
-    texts: list[Event] = [FirstContent(1, 0.5), TextDelta(1, text)] if text else []
-    return fold([*BEGUN, *texts, AttemptSucceeded(1, "stop", 1.0), RunCompleted(1.0)])
-
-
-def stopped(text: str) -> Answer:
-    """One that was stopped after this text."""
-    texts: list[Event] = [FirstContent(1, 0.5), TextDelta(1, text)] if text else []
-    return fold([*BEGUN, ReasoningDelta(1, "hm"), *texts, RunCancelled(1.0)])
-
-
-def talk(*turns: tuple[str, str], name: str = "main") -> Conversation:
-    """A conversation with these questions and answers."""
-    conversation = Conversation(name)
-    for question, answer in turns:
-        conversation.add(Question(question), said(answer))
-    return conversation
-
-
-def store(**turns: list[Turn]) -> Conversations:
-    """Conversations with these turns."""
-    conversations = Conversations()
-    for name, own in turns.items():
-        conversations.open(name).replace(own)
-    return conversations
 
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=y> ![i](http://evil/i.png) [l](javascript:z) \x1b[31m"

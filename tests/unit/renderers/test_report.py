@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from page import Page
+from two_attempts import ANSWERED, FAILED
 
 from nbretry._utils.redaction import remember_secret
 from nbretry.answer import Answer, fold
-from nbretry.errors import APIConnectionError, RateLimitError, RetryProviderError
+from nbretry.errors import RateLimitError, RetryProviderError
 from nbretry.events import (
     AttemptFailed,
     AttemptStarted,
@@ -22,10 +23,8 @@ from nbretry.events import (
     RunStarted,
     StatusChanged,
     TextDelta,
-    UsageReported,
 )
 from nbretry.renderers.report import attempt_line, report_html, report_text, seconds, status_line, summary
-from nbretry.types import Usage
 
 HOSTILE = "<script>alert('x')</script>&\"'"
 SECRET = "a-secret-of-these-tests"
@@ -41,20 +40,6 @@ def known_secret() -> None:
 
 def run_of(*events: Event) -> Answer:
     return fold([RunStarted(1_700_000_000.0, ("first", "second"), "", "0" * 64), *events])
-
-
-FAILED = (
-    AttemptStarted(1, "first", "big", 0.0),
-    AttemptFailed(1, APIConnectionError("refused"), "fallback", 0.0, 0.5),
-)
-ANSWERED = (
-    AttemptStarted(2, "second", "small", 0.5),
-    FirstContent(2, 0.75),
-    TextDelta(2, "An answer."),
-    UsageReported(2, Usage(5, 3)),
-    AttemptSucceeded(2, "stop", 2.0),
-    RunCompleted(2.0),
-)
 
 
 def test_summary_of_an_answer() -> None:

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from settings_files import project_file
 
 from nbretry.config.schema import SETTINGS
 from nbretry.config.settings import Settings
 from nbretry.renderers.settings import setting_line, settings_html, settings_text
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home directory with a project below, which is the working directory."""
-    for variable in [name for name in os.environ if name.startswith("NBRETRY_") or name.endswith("_API_KEY")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path
-
-
-def project_file(text: str, directory: Path | None = None) -> Path:
-    path = (directory or Path.cwd()) / "pyproject.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_a_setting_in_a_line() -> None:

@@ -8,10 +8,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from two_attempts import ANSWERED, FAILED
 
 from nbretry._utils.redaction import remember_secret
 from nbretry.answer import Answer, fold
-from nbretry.errors import APIConnectionError
 from nbretry.events import (
     AttemptFailed,
     AttemptStarted,
@@ -21,10 +21,8 @@ from nbretry.events import (
     RunCompleted,
     RunStarted,
     TextDelta,
-    UsageReported,
 )
 from nbretry.session.runlog import JsonLinesRenderer, read_events
-from nbretry.types import Usage
 
 SECRET = "a-secret-of-these-tests"
 
@@ -32,22 +30,6 @@ SECRET = "a-secret-of-these-tests"
 @pytest.fixture(autouse=True)
 def known_secret() -> None:
     remember_secret(SECRET)
-
-
-FAILED = (
-    AttemptStarted(1, "first", "big", 0.0),
-    AttemptFailed(1, APIConnectionError("refused"), "fallback", 0.0, 0.5),
-)
-
-
-ANSWERED = (
-    AttemptStarted(2, "second", "small", 0.5),
-    FirstContent(2, 0.75),
-    TextDelta(2, "An answer."),
-    UsageReported(2, Usage(5, 3)),
-    AttemptSucceeded(2, "stop", 2.0),
-    RunCompleted(2.0),
-)
 
 
 def logged(*events: Event) -> str:

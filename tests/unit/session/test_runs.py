@@ -7,21 +7,16 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+from short_runs import SECRET, failed, whole
 
 from nbretry._utils.redaction import remember_secret
-from nbretry.answer import Answer, fold
-from nbretry.errors import APIConnectionError, ConfigError, RetryNoProviderError, RetryProviderError
+from nbretry.answer import Answer
+from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError
 from nbretry.events import (
-    AttemptFailed,
-    AttemptStarted,
-    AttemptSucceeded,
     Event,
-    FirstContent,
     RunCancelled,
     RunCompleted,
-    RunFailed,
     RunStarted,
-    TextDelta,
 )
 from nbretry.providers import ScriptedProvider
 from nbretry.retry.policy import RetryPolicy
@@ -29,30 +24,10 @@ from nbretry.session.question import Question
 from nbretry.session.runs import first_answered
 from nbretry.session.session import Session
 
-SECRET = "a-secret-of-these-tests"
-
 
 @pytest.fixture(autouse=True)
 def known_secret() -> None:
     remember_secret(SECRET)
-
-
-def run_of(name: str, *events: Event) -> Answer:
-    return fold([RunStarted(0.0, (name,), "", ""), AttemptStarted(1, name, "", 0.0), *events])
-
-
-def whole(name: str, text: str) -> Answer:
-    return run_of(name, FirstContent(1, 0.5), TextDelta(1, text), AttemptSucceeded(1, "stop", 2.0), RunCompleted(2.0))
-
-
-def failed(name: str, message: str, text: str = "") -> Answer:
-    said = [FirstContent(1, 0.1), TextDelta(1, text)] if text else []
-    failure = AttemptFailed(1, APIConnectionError(message), "stop", 0.0, 1.0)
-    return run_of(name, *said, failure, RunFailed(RetryProviderError("x"), 1.0))
-
-
-def stopped(name: str, text: str) -> Answer:
-    return run_of(name, FirstContent(1, 0.5), TextDelta(1, text), RunCancelled(1.5))
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from settings_files import project_file, user_file
 
 from nbretry.config.schema import SETTINGS, Setting
 from nbretry.config.settings import Settings
@@ -18,30 +18,7 @@ from nbretry.retry.policy import RetryPolicy
 from nbretry.session.question import Question
 from nbretry.session.session import Session
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home directory with a project below, which is the working directory."""
-    for variable in [name for name in os.environ if name.startswith("NBRETRY_") or name.endswith("_API_KEY")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path
-
-
-def user_file(home: Path, text: str) -> None:
-    path = home / "config.toml"
-    path.write_text(text, encoding="utf-8")
-    os.environ["NBRETRY_CONFIG"] = str(path)
-
-
-def project_file(text: str, directory: Path | None = None) -> Path:
-    path = (directory or Path.cwd()) / "pyproject.toml"
-    path.write_text(text, encoding="utf-8")
-    return path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def asked(session: Session, question: Question) -> Any:

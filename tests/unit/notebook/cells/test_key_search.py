@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import pytest
 
 from nbretry.notebook.cells.key_search import keys_in
-from nbretry.providers import keys
-from nbretry.providers.services import PRESETS
 
 WITHIN = 30.0
 """Seconds; it takes a small part of that on an idle machine."""
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project, which is the working directory, in an empty home directory; nothing entered."""
-    for preset in PRESETS.values():
-        if preset.key_variable:
-            monkeypatch.delenv(preset.key_variable, raising=False)
-    monkeypatch.delenv("PYTHON_DOTENV_DISABLED", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    for kept in ("_entered", "_from_keyring", "_files"):
-        monkeypatch.setattr(keys, kept, {})
-    monkeypatch.setattr(keys, "_keyring_fails", set())
-    project = tmp_path / "project"
-    project.mkdir()
-    monkeypatch.chdir(project)
-    return project
 
 
 @pytest.mark.parametrize(
