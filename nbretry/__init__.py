@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nbretry._utils.display import set_painter
+from nbretry._utils.display import set_painter as _set_painter
 from nbretry._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from nbretry.answer import Answer, RetryNoProviderError, RetryProviderError
+    from nbretry import errors as errors
+    from nbretry import renderers as renderers
+    from nbretry.answer import Answer
     from nbretry.attempts import Attempt
+    from nbretry.errors import RetryNoProviderError, RetryProviderError
     from nbretry.notebook import load_ipython_extension, unload_ipython_extension
     from nbretry.notebook.asking.ask import ask
     from nbretry.notebook.panel.widget import panel
@@ -49,7 +52,7 @@ def _paint(answer: Answer) -> dict[str, str]:
     return answer_bundle(answer)
 
 
-set_painter(_paint)
+_set_painter(_paint)
 
 
 if not TYPE_CHECKING:  # a type checker that sees __getattr__ would accept misspelled names
@@ -61,9 +64,9 @@ if not TYPE_CHECKING:  # a type checker that sees __getattr__ would accept missp
             case "Attempt":
                 from nbretry.attempts import Attempt as found
             case "RetryNoProviderError":
-                from nbretry.answer import RetryNoProviderError as found
+                from nbretry.errors import RetryNoProviderError as found
             case "RetryProviderError":
-                from nbretry.answer import RetryProviderError as found
+                from nbretry.errors import RetryProviderError as found
             case "load_ipython_extension":
                 from nbretry.notebook import load_ipython_extension as found
             case "unload_ipython_extension":
@@ -88,6 +91,10 @@ if not TYPE_CHECKING:  # a type checker that sees __getattr__ would accept missp
                 from nbretry.session import default_session as found
             case "register":
                 from nbretry.session import register as found
+            case "errors":
+                import nbretry.errors as found  # `except nbretry.errors.RateLimitError` needs no import of its own
+            case "renderers":
+                import nbretry.renderers as found
             case _:
                 raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return found

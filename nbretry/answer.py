@@ -7,16 +7,17 @@ many of them are its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from nbretry._errors import _ShortTraceback, describe
 from nbretry._utils.display import bundle_of
+from nbretry._utils.exceptions import describe
 from nbretry._utils.redaction import mask
 from nbretry._utils.serialization import Recorded, copied, plain, whole_characters
 from nbretry._utils.text import cut_end
 from nbretry.attempts import Attempt, AttemptState, RunRecord, RunState
+from nbretry.errors import AnswerFormatError, RetryNoProviderError, RetryProviderError
 from nbretry.events import (
     AttemptCancelled,
     AttemptFailed,
@@ -33,11 +34,8 @@ from nbretry.types import Messages, Usage
 
 __all__ = [
     "Answer",
-    "AnswerFormatError",
     "Attempt",
     "AttemptState",
-    "RetryNoProviderError",
-    "RetryProviderError",
     "RunState",
     "fold",
 ]
@@ -284,11 +282,11 @@ class Answer(Recorded):
                 new._run = self._run.after(event)
         return new
 
-    def _end(self, number: int, at: float, *, given_up: str = "", **changes: Any) -> None:
-        text = given_up
+    def _end(self, number: int, at: float, **changes: Any) -> None:
+        text: str = changes.get("given_up", "")
         if not text and self._run.at(number).first_content is not None:
             text = "".join(self._fragments[self._run.kept : self._length])
-        self._run = self._run.ended_at(number, at, text, given_up=given_up, **changes)
+        self._run = self._run.ended_at(number, at, text, **changes)
 
     def _clear_text(self) -> None:
         self._fragments, self._length, self._text = [], 0, ""
@@ -389,77 +387,7 @@ def fold(events: Iterable[Event]) -> Answer:
     return answer
 
 
-class RetryProviderError(_ShortTraceback):
-    """No provider gave a complete answer. The message has one line ``Name: Type: message`` for each failure.
-
-    Attributes:
-        attempts: every attempt of the run in order, including failures before the last one.
-        exceptions: the last exception of each provider, by provider name.
-        answer: the result of the run, with the partial text if the run was made by `RetryProvider.answer`, the magic or
-            the command line; None if there was no run.
-
-    Example:
-        >>> from nbretry.providers import RetryProvider
-        >>> from nbretry.testing import simulate
-        >>> retry_provider = RetryProvider([simulate("503", name="groq"), simulate("401", name="xai")], shuffle=False)
-        >>> try:
-        ...     print(*retry_provider.create_completion("", [{"role": "user", "content": "Why?"}]))
-        ... except RetryProviderError as error:
-        ...     print(list(error.exceptions))
-        ['groq', 'xai']
-    """
-
-    __module__ = "nbretry.errors"  # the path that users import it from
-
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        attempts: Sequence[Attempt] = (),
-        exceptions: Mapping[str, BaseException] | None = None,
-        answer: Answer | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.attempts: tuple[Attempt, ...] = tuple(attempts)
-        self.exceptions: dict[str, BaseException] = dict(exceptions or {})
-        self.answer = answer
-
-
-class RetryNoProviderError(_ShortTraceback):
-    """There was no provider to ask: none was given, or all of them were ignored or cannot stream.
-
-    >>> from nbretry.providers import RetryProvider
-    >>> next(RetryProvider([]).create_completion("", [{"role": "user", "content": "Why?"}]))
-    Traceback (most recent call last):
-    nbretry.errors.RetryNoProviderError: there was no provider to ask
-    """
-
-    __module__ = "nbretry.errors"  # the path that users import it from
-
-
 def failure_text(head: str, failures: Iterable[tuple[str, BaseException]]) -> str:
     """Return a heading and one line ``Name: Type: message`` for each failure."""
     lines = (f"{name}: {' '.join(describe(exception).split())}" for name, exception in failures)
     return "\n".join([f"{head}:", *lines])
-
-
-class AnswerFormatError(_ShortTraceback, ValueError):
-    """An answer is not in the requested format, such as JSON that fits a schema; the message is one line.
-
-    Attributes:
-        answer: the last answer, if a question with the format ``json`` failed after its retries; else None.
-
-    Example:
-        >>> from nbretry import Answer
-        >>> try:
-        ...     Answer().json()
-        ... except AnswerFormatError as error:
-        ...     print(error)
-        the answer is no JSON: ...
-    """
-
-    __module__ = "nbretry.errors"  # the path that users import it from
-
-    def __init__(self, message: str = "", *, answer: Answer | None = None) -> None:
-        super().__init__(message)
-        self.answer = answer

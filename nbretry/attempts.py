@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from nbretry._errors import describe, type_name
+from nbretry._utils.exceptions import describe, type_name
 from nbretry._utils.redaction import mask
 from nbretry._utils.serialization import Record, Recorded, copied, whole_characters
 from nbretry.events import (
@@ -363,7 +363,7 @@ class RunRecord:
         state = read.word("state", get_args(RunState))
         if state is None:
             read.refuse("state", f"one of {', '.join(get_args(RunState))}")
-        facts = cls(
+        run = cls(
             state=cast(RunState, state),
             started_at=read.number("started_at"),
             providers=tuple(read.items("providers", str, "names")),
@@ -374,7 +374,7 @@ class RunRecord:
             ended=read.number("duration"),
             error=exception_in(read, "error"),
         )
-        return facts, text
+        return run, text
 
 
 def _as_text(value: object) -> str | None:

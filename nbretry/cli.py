@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nbretry._errors import ConfigError, NbretryError, describe
+from nbretry._utils.exceptions import describe
 from nbretry._version import __version__
-from nbretry.answer import RetryProviderError
+from nbretry.errors import ConfigError, NbretryError, RetryProviderError
 from nbretry.renderers.compare import ComparisonConsole, headings
 from nbretry.renderers.console import ConsoleRenderer
 from nbretry.session.options import OPTIONS, add_options, question_of

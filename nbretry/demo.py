@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 from nbretry.renderers.console import printable
 
 __all__ = ["run_demo"]

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias, cast, get_args
 
-from nbretry._errors import RecordedError, attribute_of, message_of, type_name
+from nbretry._utils.exceptions import attribute_of, message_of, type_name
 from nbretry._utils.redaction import mask
 from nbretry._utils.serialization import Record, masked, plain
+from nbretry.errors import RecordedError
 from nbretry.types import Message, Usage
 
 __all__ = [

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 from nbretry.types import Messages, Usage
 
 __all__ = ["Price", "PriceTable", "dollars", "estimate_prompt_tokens", "estimate_tokens"]

@@ -1,4 +1,4 @@
-"""The function that draws records in a notebook.
+"""The function that draws answers in a notebook.
 
 Records such as `nbretry.answer.Answer` are in a lower layer than the renderers and do not import them. The package's
 ``__init__`` registers the function that draws them here; a program can register another one.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from typing import Any, get_args
 
-from nbretry._errors import ConfigError
 from nbretry._utils.names import split_name
+from nbretry.errors import ConfigError
 from nbretry.retry.policy import OnBreak, check_hedge_after
 from nbretry.types import Format, Painting
 

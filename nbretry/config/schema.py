@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nbretry._errors import ConfigError
 from nbretry._utils.text import cut_end, nearest
 from nbretry.config.converters import (
     to_context,
@@ -23,6 +22,7 @@ from nbretry.config.converters import (
     to_seconds,
     to_temperature,
 )
+from nbretry.errors import ConfigError
 
 __all__ = ["DEFAULT", "SETTINGS", "Definition", "Setting", "definition_of", "shortened", "text_of"]
 

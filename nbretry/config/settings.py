@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nbretry._errors import ConfigError
 from nbretry.config.schema import DEFAULT, SETTINGS, Definition, Setting, definition_of, text_of
 from nbretry.config.settings_file import Layer, read_settings
+from nbretry.errors import ConfigError
 from nbretry.providers.services import ProviderTable
 
 __all__ = [

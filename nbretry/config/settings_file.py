@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from nbretry._errors import ConfigError
 from nbretry._utils.names import is_name, name_refused
 from nbretry._utils.text import nearest
 from nbretry.config.schema import SETTINGS, Setting, shortened
 from nbretry.config.toml_lines import key_lines
+from nbretry.errors import ConfigError
 from nbretry.providers.services import PRESETS, ProviderTable, service_of_key
 from nbretry.retry.deadlines import Deadlines
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["ask", "load_ipython_extension", "unload_ipython_extension"]
 
 
-if not TYPE_CHECKING:  # if type checkers saw this, they would accept every misspelt name
+if not TYPE_CHECKING:  # if type checkers saw this, they would accept every misspelled name
 
     def __getattr__(name: str) -> Any:
         if name != "ask":

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from nbretry._errors import ConfigError
 from nbretry._utils.names import is_name
 from nbretry._utils.serialization import masked
+from nbretry.errors import ConfigError
 from nbretry.prompts.turn import Turn, TurnState
 
 __all__ = ["FILE_VERSION", "read_turns", "write_turns"]

@@ -10,12 +10,12 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from nbretry._errors import ConfigError
 from nbretry._utils.names import is_name, name_refused
 from nbretry._utils.redaction import mask
 from nbretry._utils.serialization import copied
 from nbretry._utils.text import nearest
 from nbretry.answer import Answer
+from nbretry.errors import ConfigError
 from nbretry.prompts.conversation_file import FILE_VERSION, read_turns, write_turns
 from nbretry.prompts.messages import tidy
 from nbretry.prompts.turn import Turn, TurnState, text_of

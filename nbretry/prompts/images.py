@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from nbretry._errors import ConfigError
 from nbretry._utils.optional_types import is_a
+from nbretry.errors import ConfigError
 from nbretry.types import Messages
 
 __all__ = ["has_image", "image_part", "images_in"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 from nbretry.types import Content, Message, Messages
 
 __all__ = ["build_messages", "tidy"]

@@ -31,9 +31,10 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from nbretry._errors import ConfigError, describe
+from nbretry._utils.exceptions import describe
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import nearest, one_line
+from nbretry.errors import ConfigError
 from nbretry.prompts.values import as_content
 from nbretry.types import Content
 

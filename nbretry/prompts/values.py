@@ -11,9 +11,10 @@ import textwrap
 import traceback
 from typing import Any
 
-from nbretry._errors import ConfigError, describe
+from nbretry._utils.exceptions import describe
 from nbretry._utils.optional_types import is_a
 from nbretry._utils.redaction import mask
+from nbretry.errors import ConfigError
 from nbretry.prompts.dataframes import array_text, frame_text
 from nbretry.prompts.images import images_in
 from nbretry.types import Content

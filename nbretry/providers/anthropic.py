@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from nbretry._errors import ProviderError, StreamInterruptedError
+from nbretry.errors import ProviderError, StreamInterruptedError
 from nbretry.providers.http.reader import AnswerReader
 from nbretry.providers.http.request import Ask
 from nbretry.providers.http.sdk import SDKProvider

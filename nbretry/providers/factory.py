@@ -7,8 +7,8 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from nbretry._errors import ConfigError, NotFoundError
 from nbretry._utils.text import nearest
+from nbretry.errors import ConfigError, NotFoundError
 from nbretry.providers.services import PRESETS, Preset, ProviderTable
 from nbretry.types import ProviderType
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from nbretry._errors import ConfigError
 from nbretry._utils.redaction import remember_secret
+from nbretry.errors import ConfigError
 
 __all__ = [
     "ENTERED",

@@ -22,7 +22,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from functools import partial
 from typing import Any
 
-from nbretry._errors import (
+from nbretry._utils.exceptions import describe, status_of
+from nbretry._utils.redaction import mask, mask_exception
+from nbretry._utils.text import one_line
+from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
@@ -30,11 +33,7 @@ from nbretry._errors import (
     NbretryError,
     ProviderError,
     StreamError,
-    describe,
-    status_of,
 )
-from nbretry._utils.redaction import mask, mask_exception
-from nbretry._utils.text import one_line
 from nbretry.retry.async_bridge import call_in_thread, within
 from nbretry.retry.classify import status_error
 from nbretry.retry.contract import accepts, innermost, provider_name, resolve_model

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from nbretry._errors import BadRequestError, ProviderError, StreamInterruptedError
+from nbretry.errors import BadRequestError, ProviderError, StreamInterruptedError
 from nbretry.providers.http.reader import AnswerReader
 from nbretry.providers.http.request import Ask, Endpoint
 from nbretry.providers.http.sdk import SDKProvider

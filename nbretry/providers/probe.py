@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 
-from nbretry._errors import ProviderError
+from nbretry.errors import ProviderError
 from nbretry.providers.http.clients import is_loopback
 from nbretry.providers.http.sdk import SDKProvider
 from nbretry.providers.keys import KeyState, find_key

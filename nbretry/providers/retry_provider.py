@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from nbretry._utils.clock import SYSTEM_CLOCK, Clock
-from nbretry.answer import Answer, RetryNoProviderError, RetryProviderError, failure_text
+from nbretry.answer import Answer, failure_text
+from nbretry.errors import RetryNoProviderError, RetryProviderError
 from nbretry.events import AttemptFailed, AttemptStarted, Event, FirstContent, TextDelta
 from nbretry.prices import PriceTable
 from nbretry.retry import async_bridge
@@ -119,7 +120,7 @@ class IterListProvider(BaseProvider):
             ...     print(chunk, end="|")
             Hello| wide| world|
         """
-        return self._run(_arguments(model, messages, stream, ignore_stream, ignored, kwargs), facts=False)
+        return self._run(_arguments(model, messages, stream, ignore_stream, ignored, kwargs), with_events=False)
 
     def create_async_generator(
         self,
@@ -140,7 +141,7 @@ class IterListProvider(BaseProvider):
         >>> asyncio.run(ask(IterListProvider([simulate("'Hello' ' world'")])))
         ['Hello', ' world']
         """
-        return self._begin(_arguments(model, messages, stream, ignore_stream, ignored, kwargs), facts=False)
+        return self._begin(_arguments(model, messages, stream, ignore_stream, ignored, kwargs), with_events=False)
 
     async def stream_events(
         self, model: str, messages: Messages | str, stream: bool = True, **kwargs: Any
@@ -211,7 +212,7 @@ class IterListProvider(BaseProvider):
     def stream_chunks(self, model: str, messages: Messages, stream: bool = True, **kwargs: Any) -> Iterator[Any]:
         """Yield the chunks of `create_completion` and the metadata chunks between them, for an outer provider."""
         with closing(
-            self._run({"model": model, "messages": messages, "stream": stream, **kwargs}, facts=True)
+            self._run({"model": model, "messages": messages, "stream": stream, **kwargs}, with_events=True)
         ) as items:
             outward = _Outward()
             yield from (chunk for item in items if (chunk := outward.chunk_of(item)) is not None)
@@ -275,24 +276,24 @@ class IterListProvider(BaseProvider):
         return Run(request, providers, self._settings(), takes_back=takes_back)
 
     def _run(
-        self, arguments: Mapping[str, Any], facts: bool = True, takes_back: bool = False
+        self, arguments: Mapping[str, Any], with_events: bool = True, takes_back: bool = False
     ) -> Generator[Any, None, None]:
         """Run one question in synchronous code; with hedging, in an event loop of its own.
 
-        It yields strings and the provider's other chunks. With ``facts`` it also yields events, and pairs each chunk
-        that is not a string with its attempt.
+        It yields strings and the provider's other chunks. With ``with_events`` it also yields events, and pairs each
+        chunk that is not a string with its attempt.
         """
         if self.hedge_after is not None:
-            yield from async_bridge.as_iterator(self._begin(arguments, facts, takes_back))
+            yield from async_bridge.as_iterator(self._begin(arguments, with_events, takes_back))
         else:
-            yield from follow(lambda: self._new_run(takes_back, **arguments), self._asked, facts)
+            yield from follow(lambda: self._new_run(takes_back, **arguments), self._asked, with_events)
 
     def _begin(
-        self, arguments: Mapping[str, Any], facts: bool = True, takes_back: bool = False
+        self, arguments: Mapping[str, Any], with_events: bool = True, takes_back: bool = False
     ) -> AsyncGenerator[Any, None]:
         """As `_run`, in asynchronous code: ask one provider after the other, or several in parallel."""
         loop = afollow if self.hedge_after is None else race
-        return loop(lambda: self._new_run(takes_back, **arguments), self._asked, facts)
+        return loop(lambda: self._new_run(takes_back, **arguments), self._asked, with_events)
 
     def _asked(self, provider: ProviderType) -> None:
         self.last_provider = provider

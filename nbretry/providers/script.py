@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, TypeAlias
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 from nbretry.types import FinishReason, Metadata, Reasoning
 
 __all__ = [

@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbretry._errors import APIConnectionError, APITimeoutError, ProviderError, StreamInterruptedError
 from nbretry._utils.clock import SYSTEM_CLOCK, Clock
+from nbretry.errors import APIConnectionError, APITimeoutError, ProviderError, StreamInterruptedError
 from nbretry.providers.script import (
     Cut,
     Delay,

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from nbretry._errors import describe
+from nbretry._utils.exceptions import describe
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import cut_end, cut_middle
 from nbretry.answer import Answer

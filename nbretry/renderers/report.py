@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from html import escape
 
-from nbretry._errors import message_of
+from nbretry._utils.exceptions import message_of
 from nbretry._utils.redaction import mask
 from nbretry.answer import Answer
 from nbretry.attempts import Attempt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from nbretry._errors import attribute_of, describe
+from nbretry._utils.exceptions import attribute_of, describe
 from nbretry._utils.redaction import mask
 
 __all__ = ["has_traceback", "traceback_text"]

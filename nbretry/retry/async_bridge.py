@@ -17,7 +17,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from nbretry._errors import APITimeoutError, ProviderError, describe
+from nbretry._utils.exceptions import describe
+from nbretry.errors import APITimeoutError, ProviderError
 
 __all__ = [
     "CLOSING_PATIENCE",

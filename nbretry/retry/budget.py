@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 
 __all__ = ["Budget"]
 

@@ -53,7 +53,8 @@ def _event_of_foreign(chunk: Any, number: int) -> Event | FinishReason | None:
             text = getattr(chunk, "token", None)
             return ReasoningDelta(number, text) if text else None
         case "FinishReason":
-            return FinishReason(_short(str(getattr(chunk, "reason", ""))))
+            reason = _short(str(getattr(chunk, "reason", "")))
+            return FinishReason(reason) if reason else None
         case "Usage":
             tokens = (getattr(chunk, "prompt_tokens", None), getattr(chunk, "completion_tokens", None))
             return UsageReported(number, Usage(*tokens))

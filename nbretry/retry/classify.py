@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from nbretry._errors import (
+from nbretry._utils.exceptions import message_of, status_of
+from nbretry.errors import (
     APIConnectionError,
     APIStatusError,
     AuthenticationError,
@@ -24,11 +25,9 @@ from nbretry._errors import (
     PermissionDeniedError,
     ProviderError,
     RateLimitError,
+    RetryNoProviderError,
     ServerError,
-    message_of,
-    status_of,
 )
-from nbretry.answer import RetryNoProviderError
 
 __all__ = ["FailureKind", "classify", "parse_retry_after", "retry_after_of"]
 

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
-from nbretry._errors import APITimeoutError
+from nbretry.errors import APITimeoutError
 from nbretry.retry import async_bridge
 from nbretry.retry.contract import is_content
 from nbretry.retry.deadlines import Deadlines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 
 __all__ = ["Deadlines"]
 

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from nbretry._errors import APIConnectionError, APITimeoutError, ConfigError, describe, status_of
 from nbretry._utils.clock import SYSTEM_CLOCK, Clock
+from nbretry._utils.exceptions import describe, status_of
+from nbretry.errors import APIConnectionError, APITimeoutError, ConfigError
 from nbretry.retry.classify import FailureKind, classify, retry_after_of
 from nbretry.retry.contract import innermost
 

@@ -163,14 +163,14 @@ class _Race:
 
 
 async def race(
-    begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool
+    begin: Callable[[], Run], asked: Callable[[ProviderType], None], with_events: bool
 ) -> AsyncGenerator[Any, None]:
     """Drive a run that hedges; yields and raises the same as `nbretry.retry.sequential.follow`.
 
     Args:
         begin: creates the run.
         asked: called with every provider that is asked.
-        facts: whether to yield events, too.
+        with_events: whether to yield events, too.
     """
     run = begin()
     cancelled = async_bridge.cancellation()
@@ -180,7 +180,7 @@ async def race(
         while field.start():
             wait_for = 0.0
             while field.racers:
-                if facts:
+                if with_events:
                     for fact in run.news():
                         yield fact
                 await field.wait()
@@ -195,13 +195,13 @@ async def race(
                             yielded = True
                             attempt.start_content()
                             field.choose(racer)
-                            if facts:
+                            if with_events:
                                 for fact in run.news():
                                     yield fact
                         if type(chunk) is str:
                             if chunk:
                                 yield chunk
-                        elif facts:
+                        elif with_events:
                             yield attempt, chunk
                         else:
                             attempt.event_of(chunk)
@@ -215,21 +215,21 @@ async def race(
                     except Exception as failure:
                         failed = run.failed(attempt, failure)
                         wait_for = failed.wait_for
-                        if not facts and yielded and failed.next_step == "stop":
+                        if not with_events and yielded and failed.next_step == "stop":
                             raise
                         continue
                     run.succeeded(attempt)
-                    if facts:
+                    if with_events:
                         for fact in run.news():
                             yield fact
                     return
-            if facts:
+            if with_events:
                 for fact in run.news():
                     yield fact
             if wait_for:
                 await run.settings.clock.asleep(wait_for)
         ended = run.ended()
-        if facts:
+        if with_events:
             for fact in run.news():
                 yield fact
         raise ended.exception

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 from nbretry.events import NextStep
 from nbretry.retry.classify import FailureKind, classify, retry_after_of
 
@@ -92,7 +92,7 @@ class RetryPolicy:
             this_round: the number of this round through the list, from 1.
 
         Example:
-            >>> from nbretry._errors import RateLimitError
+            >>> from nbretry.errors import RateLimitError
             >>> failure = RateLimitError("slow down", retry_after=2.0)
             >>> policy = RetryPolicy(max_attempts=3)
             >>> policy.decide(failure, attempts_of_provider=1, content_started=False, random=lambda: 0.5)

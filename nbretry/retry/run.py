@@ -13,10 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from nbretry._errors import APITimeoutError, CostLimitError, NotAskedError, RestingError, describe
 from nbretry._utils.clock import Clock
+from nbretry._utils.exceptions import describe
 from nbretry._utils.redaction import mask, mask_exception
-from nbretry.answer import RetryProviderError, fold
+from nbretry.answer import fold
+from nbretry.errors import APITimeoutError, CostLimitError, NotAskedError, RestingError, RetryProviderError
 from nbretry.events import (
     AttemptCancelled,
     AttemptFailed,
@@ -45,7 +46,7 @@ __all__ = ["Request", "Run", "Settings"]
 _USUAL_ANSWER = 500
 """Assumed length of an answer in tokens, to estimate its cost before the request if ``max_tokens`` is not set."""
 
-_Fact = TypeVar("_Fact", bound=Event)
+_EventT = TypeVar("_EventT", bound=Event)
 
 logger = logging.getLogger("nbretry")
 logger.addHandler(logging.NullHandler())
@@ -108,7 +109,7 @@ class Run:
         self._round = 1
         self._number = 0
         self._somebody_was_asked = False
-        self._facts: list[Event] = []
+        self._events: list[Event] = []
         self._news: list[Event] = []
         self._observe = new_observer(stream=bool(request.options.get("stream")))
         self._unobserved: set[int] = set()
@@ -121,14 +122,14 @@ class Run:
         """Return the seconds since the run started."""
         return self.settings.clock.monotonic() - self._begun
 
-    def note(self, event: _Fact) -> _Fact:
+    def note(self, event: _EventT) -> _EventT:
         """Add an event to the record of the run and to `news`; return it."""
         self._news.append(event)
         return self.record(event)
 
-    def record(self, event: _Fact) -> _Fact:
+    def record(self, event: _EventT) -> _EventT:
         """Add an event to the record of the run, but not to `news`; return it."""
-        self._facts.append(event)
+        self._events.append(event)
         if self._observe is not None and getattr(event, "attempt", None) not in self._unobserved:
             self._observe(event)
         return event
@@ -215,7 +216,7 @@ class Run:
 
     def ended(self) -> RunFailed:
         """Record that no provider answered; return the event, which has the error."""
-        answer = fold(self._facts)
+        answer = fold(self._events)
         error = answer.failure()
         ended = self.note(RunFailed(error, self.now()))
         if isinstance(error, RetryProviderError):

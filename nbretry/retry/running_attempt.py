@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from nbretry._errors import EmptyResponseError
 from nbretry._utils.redaction import remember_secret
 from nbretry._utils.serialization import copied
+from nbretry.errors import EmptyResponseError
 from nbretry.events import (
     Event,
     FirstContent,
@@ -28,7 +28,7 @@ from nbretry.types import FinishReason, Messages, ProviderType, Reasoning, Usage
 
 __all__ = ["Candidate", "Request", "RunContext", "RunningAttempt"]
 
-_Fact = TypeVar("_Fact", bound=Event)
+_EventT = TypeVar("_EventT", bound=Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class RunContext(Protocol):
     def now(self) -> float:
         """Return the seconds since the run started."""
 
-    def record(self, event: _Fact) -> _Fact:
+    def record(self, event: _EventT) -> _EventT:
         """Add an event to the record of the run; return it."""
 
     def first_content(self, attempt: RunningAttempt) -> FirstContent:
@@ -225,7 +225,7 @@ class RunningAttempt:
         event = chunk_events.event_of(chunk, self.number)
         match event:
             case FinishReason():
-                self.finish_reason = event.reason or None
+                self.finish_reason = event.reason
                 return None
             case ResponseIdentified() | UsageReported():
                 if isinstance(event, UsageReported):

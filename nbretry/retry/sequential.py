@@ -20,29 +20,31 @@ from nbretry.types import ProviderType
 __all__ = ["afollow", "follow"]
 
 
-def follow(begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool) -> Generator[Any, None, None]:
+def follow(
+    begin: Callable[[], Run], asked: Callable[[ProviderType], None], with_events: bool
+) -> Generator[Any, None, None]:
     """Drive a run without an event loop.
 
     Args:
         begin: creates the run.
         asked: called with every provider that is asked.
-        facts: whether to yield events, too.
+        with_events: whether to yield events, too.
 
     Yields:
-        Strings, and chunks of other types except nbretry's `Metadata`. With ``facts``, events as well, and every chunk
-        that is not a string as a pair ``(attempt, chunk)``.
+        Strings, and chunks of other types except nbretry's `Metadata`. With ``with_events``, events as well, and
+        every chunk that is not a string as a pair ``(attempt, chunk)``.
 
     Raises:
         RetryProviderError: no provider answered.
         RetryNoProviderError: there was no provider to ask.
-        Exception: without ``facts``, what a provider raised after it had begun to answer.
+        Exception: without ``with_events``, what a provider raised after it had begun to answer.
     """
     run = begin()
     yielded = False
     try:
         while (attempt := run.next_attempt()) is not None:
             asked(attempt.provider)
-            if facts:
+            if with_events:
                 yield from run.news()
             failure: Exception | None = None
             try:
@@ -52,12 +54,12 @@ def follow(begin: Callable[[], Run], asked: Callable[[ProviderType], None], fact
                         if not attempt.content_started and is_content(chunk):
                             yielded = True
                             attempt.start_content()
-                            if facts:
+                            if with_events:
                                 yield from run.news()
                         if type(chunk) is str:
                             if chunk:
                                 yield chunk
-                        elif facts:
+                        elif with_events:
                             yield attempt, chunk
                         else:
                             attempt.event_of(chunk)
@@ -70,11 +72,11 @@ def follow(begin: Callable[[], Run], asked: Callable[[ProviderType], None], fact
                 failure = exception
             if failure is None:
                 run.succeeded(attempt)
-                if facts:
+                if with_events:
                     yield from run.news()
                 return
             failed = run.failed(attempt, failure)
-            if facts:
+            if with_events:
                 yield from run.news()
             elif yielded and failed.next_step == "stop":
                 raise failure
@@ -82,24 +84,26 @@ def follow(begin: Callable[[], Run], asked: Callable[[ProviderType], None], fact
             if failed.wait_for:
                 run.settings.clock.sleep(failed.wait_for)
         ended = run.ended()
-        if facts:
+        if with_events:
             yield from run.news()
         raise ended.exception
     finally:
         run.close()
 
 
-def afollow(begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool) -> AsyncGenerator[Any, None]:
+def afollow(
+    begin: Callable[[], Run], asked: Callable[[ProviderType], None], with_events: bool
+) -> AsyncGenerator[Any, None]:
     """Drive a run in an event loop; otherwise the same as `follow`."""
     # The generator itself, for the watch: it checks whether the generator waits for a provider or is held up.
     reference: list[weakref.ref[Any]] = []
-    generator = _afollow(begin, asked, facts, lambda: reference[0]())
+    generator = _afollow(begin, asked, with_events, lambda: reference[0]())
     reference.append(weakref.ref(generator))
     return generator
 
 
 async def _afollow(
-    begin: Callable[[], Run], asked: Callable[[ProviderType], None], facts: bool, myself: Callable[[], Any]
+    begin: Callable[[], Run], asked: Callable[[ProviderType], None], with_events: bool, myself: Callable[[], Any]
 ) -> AsyncGenerator[Any, None]:
     run = begin()
     cancelled = async_bridge.cancellation()
@@ -107,7 +111,7 @@ async def _afollow(
     try:
         while (attempt := run.next_attempt()) is not None:
             asked(attempt.provider)
-            if facts:
+            if with_events:
                 for fact in run.news():
                     yield fact
             failure: BaseException | None = None
@@ -128,13 +132,13 @@ async def _afollow(
                             if not content_started and is_content(chunk):
                                 yielded = content_started = True
                                 attempt.start_content()
-                                if facts:
+                                if with_events:
                                     for fact in run.news():
                                         yield fact
                         if type(chunk) is str:
                             if chunk:
                                 yield chunk
-                        elif facts:
+                        elif with_events:
                             yield attempt, chunk
                         else:
                             attempt.event_of(chunk)
@@ -155,12 +159,12 @@ async def _afollow(
             failure = watch.failure() or failure
             if failure is None:
                 run.succeeded(attempt)
-                if facts:
+                if with_events:
                     for fact in run.news():
                         yield fact
                 return
             failed = run.failed(attempt, failure)
-            if facts:
+            if with_events:
                 for fact in run.news():
                     yield fact
             elif yielded and failed.next_step == "stop":
@@ -169,7 +173,7 @@ async def _afollow(
             if failed.wait_for:
                 await run.settings.clock.asleep(failed.wait_for)
         ended = run.ended()
-        if facts:
+        if with_events:
             for fact in run.news():
                 yield fact
         raise ended.exception

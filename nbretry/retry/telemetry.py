@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbretry._errors import describe, type_name
+from nbretry._utils.exceptions import describe, type_name
 from nbretry._utils.redaction import mask
 from nbretry._version import __version__
 from nbretry.events import (

@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from nbretry._errors import (
+from nbretry._utils.names import split_name
+from nbretry._utils.redaction import mask
+from nbretry._utils.text import one_line
+from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
@@ -16,9 +19,6 @@ from nbretry._errors import (
     RateLimitError,
     ServerError,
 )
-from nbretry._utils.names import split_name
-from nbretry._utils.redaction import mask
-from nbretry._utils.text import one_line
 from nbretry.providers.http.clients import is_loopback
 from nbretry.providers.http.sdk_errors import origin
 from nbretry.providers.keys import KeyState

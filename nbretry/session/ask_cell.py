@@ -6,8 +6,8 @@ from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any
 
-from nbretry._errors import ConfigError
 from nbretry.config.converters import to_providers
+from nbretry.errors import ConfigError
 from nbretry.retry.contract import provider_name
 from nbretry.session.options import MAGIC_OPTIONS, Asked, Option, quoted
 from nbretry.types import ProviderType

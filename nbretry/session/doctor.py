@@ -8,7 +8,11 @@ import re
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from nbretry._errors import (
+from nbretry._utils.exceptions import describe, status_of, type_name
+from nbretry._utils.names import split_name
+from nbretry._utils.redaction import MASK, mask
+from nbretry._utils.text import one_line
+from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
@@ -17,13 +21,7 @@ from nbretry._errors import (
     ProviderError,
     RestingError,
     StreamError,
-    describe,
-    status_of,
-    type_name,
 )
-from nbretry._utils.names import split_name
-from nbretry._utils.redaction import MASK, mask
-from nbretry._utils.text import one_line
 from nbretry.events import (
     AttemptFailed,
     AttemptSkipped,

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from nbretry._errors import ConfigError
 from nbretry._utils.names import is_name, name_refused
 from nbretry._utils.text import cut_end, nearest
 from nbretry.config.converters import (
@@ -24,6 +23,7 @@ from nbretry.config.converters import (
     to_seconds,
     to_temperature,
 )
+from nbretry.errors import ConfigError
 from nbretry.retry.deadlines import Deadlines
 from nbretry.session.question import Question
 from nbretry.types import Format

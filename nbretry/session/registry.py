@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
-from nbretry._errors import ConfigError
 from nbretry._utils.names import is_name, name_refused, split_name
 from nbretry._utils.text import nearest
 from nbretry.config.settings import Settings
+from nbretry.errors import ConfigError
 from nbretry.providers.factory import provider_from_preset, provider_from_table
 from nbretry.providers.keys import find_key
 from nbretry.providers.services import PRESETS, ProviderTable

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nbretry._errors import ConfigError
 from nbretry._utils.text import nearest
-from nbretry.answer import AnswerFormatError
+from nbretry.errors import AnswerFormatError, ConfigError
 from nbretry.session.question import Question
 from nbretry.types import Format
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from nbretry._errors import ConfigError
 from nbretry._utils.redaction import MaskedStream
 from nbretry.answer import Answer
+from nbretry.errors import ConfigError
 from nbretry.events import Event, TextDelta, from_json, to_json
 
 __all__ = ["JsonLinesRenderer", "RunLog", "RunWriter", "Writable", "read_events", "read_runs"]

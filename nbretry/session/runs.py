@@ -8,7 +8,8 @@ from contextlib import aclosing, suppress
 from functools import partial
 
 from nbretry._utils.clock import SYSTEM_CLOCK
-from nbretry.answer import Answer, RetryProviderError, failure_text
+from nbretry.answer import Answer, failure_text
+from nbretry.errors import RetryProviderError
 from nbretry.events import Event, RunCancelled
 from nbretry.retry.async_bridge import cancellation
 

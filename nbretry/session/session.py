@@ -13,9 +13,10 @@ from typing import Any
 
 from nbretry._utils.clock import SYSTEM_CLOCK, Clock
 from nbretry._utils.names import split_name
-from nbretry.answer import Answer, RetryNoProviderError
+from nbretry.answer import Answer
 from nbretry.config.schema import SETTINGS, Setting
 from nbretry.config.settings import IN_SESSION, Settings
+from nbretry.errors import RetryNoProviderError
 from nbretry.events import Event
 from nbretry.prices import PriceTable
 from nbretry.prompts.conversations import Conversations

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from nbretry._errors import ConfigError
 from nbretry._utils.redaction import MASK, mask
+from nbretry.errors import ConfigError
 from nbretry.providers.script import Delay, Fault, Hang, Headers, KeepAlive, Script, Step, plays_of
 from nbretry.testing.player import Hangup, Player, Response
 from nbretry.testing.protocols import AnthropicMessages, ChatCompletions, WireProtocol

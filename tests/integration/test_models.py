@@ -17,7 +17,7 @@ import pytest
 from fault_server import FaultServer
 from heard import Ask
 
-from nbretry._errors import describe
+from nbretry._utils.exceptions import describe
 from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,

@@ -1,4 +1,4 @@
-"""Kernels for the tests of the notebook floor; those of one module share one."""
+"""Kernels for the notebook tests; the tests of one module share one."""
 
 from __future__ import annotations
 

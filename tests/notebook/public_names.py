@@ -116,19 +116,11 @@ def written_examples() -> set[tuple[str, str]]:
         parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         found |= {
-            (shown_module(module, name), name)
+            (module, name)
             for name, docstring in docstrings(ast.parse(file.read_text(encoding="utf-8")))
             if doctest.DocTestParser().get_examples(docstring)
         }
     return found
-
-
-def shown_module(module: str, name: str) -> str:
-    """The module that a name says it is of: errors are written where they are raised, and say `nbretry.errors`."""
-    if not name:
-        return module
-    written = getattr(importlib.import_module(module), name.partition(".")[0])
-    return getattr(written, "__module__", module)
 
 
 def docstrings(node: ast.AST, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:

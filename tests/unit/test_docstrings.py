@@ -1,6 +1,6 @@
 """Every public name says what it is and shows how it is used; every example in a docstring gives what it says.
 
-The examples of the names of the kernel floor are cells: `tests/notebook/test_docstrings_kernel.py` runs those.
+The examples of the names of the kernel tests are cells: `tests/notebook/test_docstrings_kernel.py` runs those.
 """
 
 from __future__ import annotations

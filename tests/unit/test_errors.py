@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nbretry import errors
-from nbretry._errors import describe, type_name
+from nbretry._utils.exceptions import describe, type_name
 from nbretry.answer import failure_text
 from nbretry.errors import (
     APIConnectionError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import subprocess
 import sys
@@ -98,3 +99,15 @@ def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
 def test_the_version_is_that_of_the_package() -> None:
     """``__version__`` is a version number."""
     assert all(part.isdigit() for part in nbretry.__version__.split("."))
+
+
+@pytest.mark.parametrize("path", ["errors.RateLimitError", "renderers.jsonlines.read_runs", "__version__"])
+def test_documented_paths_need_no_import_of_their_own(path: str) -> None:
+    """After `import nbretry` alone, the documented modules are there as attributes."""
+    assert "nbretry" in modules_after(f"import nbretry; nbretry.{path}")
+
+
+@pytest.mark.parametrize("name", nbretry.errors.__all__)
+def test_the_source_of_an_error_can_be_found(name: str) -> None:
+    """`Error??` in a notebook, and `{{ Error }}` in a prompt, show the class as it is written."""
+    assert inspect.getsource(getattr(nbretry.errors, name)).startswith(f"class {name}(")

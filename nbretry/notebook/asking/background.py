@@ -20,10 +20,11 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nbretry._errors import ConfigError, describe
+from nbretry._utils.exceptions import describe
 from nbretry._utils.redaction import mask
 from nbretry.answer import Answer
 from nbretry.attempts import RunState
+from nbretry.errors import ConfigError
 from nbretry.events import Event
 from nbretry.notebook.asking.ask import ask_prepared
 from nbretry.notebook.asking.prepare import Prepared

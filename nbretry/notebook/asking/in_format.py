@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nbretry._utils.redaction import mask
-from nbretry.answer import Answer, AnswerFormatError
+from nbretry.answer import Answer
+from nbretry.errors import AnswerFormatError
 from nbretry.prompts.messages import build_messages
 from nbretry.renderers.tables import line_html
 from nbretry.session.question import Question

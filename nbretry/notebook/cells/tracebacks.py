@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nbretry._errors import ConfigError, describe
+from nbretry._utils.exceptions import describe
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import cut_middle
-from nbretry.answer import AnswerFormatError, RetryNoProviderError, RetryProviderError
+from nbretry.errors import AnswerFormatError, ConfigError, RetryNoProviderError, RetryProviderError
 from nbretry.notebook.cells.cell import numbered_sources
 from nbretry.notebook.cells.excerpts import plain
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry._errors import ConfigError
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import nearest
 from nbretry.config.schema import definition_of
+from nbretry.errors import ConfigError
 from nbretry.notebook.output.single_output import Output
 from nbretry.renderers.settings import setting_line, settings_html, settings_text
 from nbretry.session.session import default_session

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nbretry._errors import ConfigError
 from nbretry._utils.text import cut_middle
+from nbretry.errors import ConfigError
 from nbretry.notebook.asking.prepare import prepare
 from nbretry.notebook.asking.run import answer_prepared
 from nbretry.notebook.cells.excerpts import fenced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 from nbretry.notebook.commands.word_parser import WordParser
 from nbretry.notebook.output.single_output import Output
 from nbretry.session.options import DEFAULT_CONVERSATION, names_in

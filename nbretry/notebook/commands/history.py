@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nbretry._errors import ConfigError
 from nbretry._utils.redaction import mask
+from nbretry.errors import ConfigError
 from nbretry.notebook.commands.word_parser import WordParser
 from nbretry.notebook.output.single_output import Output
 from nbretry.renderers.history import conversation_html, conversation_text, history_html, history_text

@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbretry._errors import ConfigError
 from nbretry._utils.redaction import remember_secret
 from nbretry._utils.text import nearest
+from nbretry.errors import ConfigError
 from nbretry.notebook.commands.word_parser import WordParser
 from nbretry.notebook.kernel.awaited_cells import Stopped
 from nbretry.notebook.output.single_output import Output

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from nbretry._errors import ConfigError
 from nbretry._utils.serialization import masked
 from nbretry.answer import Answer
+from nbretry.errors import ConfigError
 from nbretry.notebook.commands.word_parser import WordParser
 from nbretry.notebook.output.single_output import Output
 from nbretry.renderers.console import printable

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 from nbretry.notebook.output.single_output import Output
 from nbretry.session.session import default_session
 

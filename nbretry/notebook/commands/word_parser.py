@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 
 __all__ = ["WordParser"]
 

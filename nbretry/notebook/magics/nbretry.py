@@ -57,7 +57,7 @@ def split_words(line: str) -> list[str]:
     try:
         return list(lexer)
     except ValueError:
-        from nbretry._errors import ConfigError
+        from nbretry.errors import ConfigError
 
         raise ConfigError(f"a quote is not closed in: {line.strip()}") from None
 
@@ -92,8 +92,8 @@ class _CommandMagic:
             words: Sequence[str] = [rest] if name == "fix" else split_words(rest)
             _function_of(name)(self._shell, words)
         else:
-            from nbretry._errors import ConfigError
             from nbretry._utils.text import nearest
+            from nbretry.errors import ConfigError
 
             raise ConfigError(f"%{_NAME} knows no {name!r}{nearest(name, list(SUBCOMMANDS))}")
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple, get_args
 
-from nbretry._errors import ConfigError
 from nbretry.config.schema import SETTINGS
+from nbretry.errors import ConfigError
 from nbretry.notebook.magics.nbretry import SUBCOMMANDS
 from nbretry.providers.keys import find_key
 from nbretry.providers.services import PRESETS

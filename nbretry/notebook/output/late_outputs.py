@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nbretry._errors import describe
+from nbretry._utils.exceptions import describe
 from nbretry.notebook.cells.cell import request_of
 from nbretry.notebook.output.repainted import Bundle
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from nbretry._errors import ConfigError
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import one_line
 from nbretry.config.settings_file import WrongTableError, checked_provider
 from nbretry.config.toml_lines import table_text
+from nbretry.errors import ConfigError
 from nbretry.providers.http.clients import is_loopback
 from nbretry.providers.keys import find_key
 from nbretry.providers.services import PRESETS, ProviderTable

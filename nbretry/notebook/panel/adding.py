@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import ipywidgets
 
-from nbretry._errors import ConfigError
 from nbretry._utils.redaction import mask
 from nbretry.config.settings_file import WrongTableError, checked_provider
+from nbretry.errors import ConfigError
 from nbretry.notebook.panel.added import added_html, keep_html, mistake_html, offered_html, words_on
 from nbretry.notebook.panel.parts import button, make, markup, set_class, set_traits, show_html
 from nbretry.notebook.panel.state import PanelState

@@ -12,8 +12,8 @@ from html import escape
 
 import ipywidgets
 
-from nbretry._errors import ConfigError
 from nbretry._utils.redaction import MASK, mask
+from nbretry.errors import ConfigError
 from nbretry.notebook.panel.parts import make, markup, set_traits
 from nbretry.notebook.panel.state import PanelState
 

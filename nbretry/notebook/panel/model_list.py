@@ -10,10 +10,11 @@ from typing import Any, TypeAlias
 
 import ipywidgets
 
-from nbretry._errors import ConfigError, describe
 from nbretry._utils.clock import Clock
+from nbretry._utils.exceptions import describe
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import one_line
+from nbretry.errors import ConfigError
 from nbretry.notebook.panel.parts import HIDDEN, button, make, markup, set_class, set_traits
 from nbretry.providers.models import list_models
 from nbretry.retry.contract import NamedProvider

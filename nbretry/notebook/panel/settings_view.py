@@ -18,11 +18,11 @@ from typing import Any, get_args
 
 import ipywidgets
 
-from nbretry._errors import ConfigError
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import cut_end
 from nbretry.config.schema import SETTINGS, Definition, Setting, text_of
 from nbretry.config.settings import IN_SESSION
+from nbretry.errors import ConfigError
 from nbretry.notebook.panel.parts import button, make, markup, set_class, set_traits, show_html
 from nbretry.notebook.panel.typed_keys import remember_typed_key
 from nbretry.retry.policy import OnBreak

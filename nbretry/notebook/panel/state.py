@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypeAlias
 
-from nbretry._errors import ConfigError, describe
+from nbretry._utils.exceptions import describe
 from nbretry.answer import Answer
 from nbretry.config.settings import IN_SESSION
+from nbretry.errors import ConfigError
 from nbretry.prompts.conversations import Conversation
 from nbretry.prompts.turn import Turn
 from nbretry.renderers.roster import availability, price_text

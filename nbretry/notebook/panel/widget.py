@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from nbretry._errors import ConfigError, NbretryError, describe, message_of
+from nbretry._utils.exceptions import describe, message_of
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import cut_middle
 from nbretry.answer import Answer
+from nbretry.errors import ConfigError, NbretryError
 from nbretry.notebook.asking.ask import ask_prepared
 from nbretry.notebook.asking.background import BackgroundAnswer, noting
 from nbretry.notebook.asking.prepare import prepare

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from nbretry._errors import APITimeoutError, ProviderError, StreamInterruptedError
 from nbretry._utils.text import one_line
+from nbretry.errors import APITimeoutError, ProviderError, StreamInterruptedError
 from nbretry.providers.http.sse import EventDecoder
 from nbretry.types import ResponseInfo
 

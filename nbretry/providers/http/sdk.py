@@ -21,8 +21,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from nbretry._errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry._utils.redaction import mask, remember_secret
+from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry.providers.http.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
 from nbretry.providers.http.reader import AnswerReader
 from nbretry.providers.http.request import Ask, Endpoint, _backstop

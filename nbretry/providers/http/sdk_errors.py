@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from nbretry._errors import (
+from nbretry._utils.text import one_line
+from nbretry.errors import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
@@ -28,7 +29,6 @@ from nbretry._errors import (
     StreamError,
     StreamInterruptedError,
 )
-from nbretry._utils.text import one_line
 from nbretry.retry.classify import retry_after_of, status_error
 
 __all__ = ["Asked", "error_in_stream", "is_mapped", "is_transport_error", "origin", "translate"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
-from nbretry._errors import APIConnectionError, ConfigError
+from nbretry.errors import APIConnectionError, ConfigError
 
 __all__ = ["Progress", "download_wheel", "progress_bar"]
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbretry._errors import ConfigError
+from nbretry.errors import ConfigError
 from nbretry.providers.local.download import Progress, download_wheel, progress_bar
 
 __all__ = [

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nbretry._errors import (
+from nbretry.errors import (
     APIConnectionError,
     APITimeoutError,
     ConfigError,

@@ -22,8 +22,8 @@ import threading
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from nbretry._errors import APIConnectionError, ConfigError
 from nbretry._utils.redaction import remember_secret
+from nbretry.errors import APIConnectionError, ConfigError
 from nbretry.providers.local import child
 
 __all__ = ["DEFAULT_CONTEXT", "START_TIMEOUT", "LocalServer"]

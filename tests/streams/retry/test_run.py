@@ -90,10 +90,10 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(level)
 
 
-async def follow(chain: RetryProvider, events: list[Event]) -> None:
+async def follow(chain: RetryProvider, events: list[Event], question: str = "question") -> None:
     answer = Answer()
     with suppress(RetryProviderError):
-        async with aclosing(chain.stream_events("", "question")) as stream:
+        async with aclosing(chain.stream_events("", question)) as stream:
             async for event in stream:
                 events.append(event)
                 answer = answer.apply(event)
@@ -202,28 +202,35 @@ def check_generator(schedule: Schedule) -> None:
 @settings(max_examples=300, deadline=None)
 def test_stopping_any_schedule(schedule: Schedule, stop_after: float) -> None:
     """Of two runs on one object one is stopped at any moment: it closes its streams, asks nobody after that and leaves
-    no task, and the other one has its own attempts and one provider's text."""
+    no task; both have their own attempts and one provider's text."""
     chain, providers, _ = chain_of(schedule)
     stopped: list[Event] = []
     whole: list[Event] = []
 
     async def main() -> None:
-        task = asyncio.create_task(follow(chain, stopped))
-        other = asyncio.create_task(follow(chain, whole))
+        task = asyncio.create_task(follow(chain, stopped, "stopped"))
+        other = asyncio.create_task(follow(chain, whole, "whole"))
         await asyncio.sleep(stop_after)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        asked = requests(providers, "stopped")
         await other
-        asked = sum(len(provider.calls) for provider in providers)
+        asked_by_other = requests(providers, "whole")
         await asyncio.sleep(500)
-        assert sum(len(provider.calls) for provider in providers) == asked
+        assert (requests(providers, "stopped"), requests(providers, "whole")) == (asked, asked_by_other)
 
     run_virtually(main())
     assert all(provider.closed == len(provider.calls) for provider in providers)
-    answer = fold(whole)
-    assert answer.state in ("completed", "failed")
-    if answer.state == "completed" and schedule.settings["policy"].on_break != "continue":
-        assert len({fragment[0] for fragment in answer.text.split()}) <= 1
-    deltas = {event.attempt for event in whole if isinstance(event, TextDelta)}
-    assert deltas <= {attempt.number for attempt in answer.attempts}
+    assert fold(whole).state in ("completed", "failed")
+    for events in (whole, stopped):
+        answer = fold(events)
+        if schedule.settings["policy"].on_break != "continue":
+            assert len({fragment[0] for fragment in answer.text.split()}) <= 1
+        deltas = {event.attempt for event in events if isinstance(event, TextDelta)}
+        assert deltas <= {attempt.number for attempt in answer.attempts}
+
+
+def requests(providers: list[Timed], question: str) -> int:
+    """How many requests were made for a question."""
+    return sum(question in repr(messages) for provider in providers for _, messages in provider.calls)

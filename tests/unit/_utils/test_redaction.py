@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbretry._errors import describe
 from nbretry._utils import redaction
+from nbretry._utils.exceptions import describe
 from nbretry._utils.redaction import MASK, mask, remember_secret
 from nbretry.answer import Answer
 from nbretry.errors import (

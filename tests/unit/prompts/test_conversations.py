@@ -1,4 +1,4 @@
-"""Conversations: what becomes part of one, what the next provider hears of it, and their files."""
+"""Conversations: what becomes part of one, and what the next provider is sent of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The views of a run: the report, the terminal, the log."""
+"""The report of a run: one line for an answer, and a line for each attempt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several providers asked at once: the run, the views of it, the option and the command."""
+"""Several providers asked at once: all answers are kept, and none of them stops another."""
 
 from __future__ import annotations
 
