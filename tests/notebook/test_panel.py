@@ -116,6 +116,15 @@ def typed(text: str) -> dict[str, Any]:
 CLICK = {"method": "custom", "content": {"event": "click"}}
 
 
+def test_showing_every_provider_takes_few_messages(nb: Kernel) -> None:
+    """A panel of all known providers is sent as fewer messages than the thousand that a busy server takes at once."""
+    names = nb.value("nbretry.default_session().names()")
+    assert len(names) > 20
+    ran = nb.run(f"new_panel(*{names})\np")
+    assert not ran.failed, ran.traceback
+    assert len(ran.messages) < 1000
+
+
 def test_it_is_shown(nb: Kernel) -> None:
     """``%nbretry panel`` shows the widget, and beside it a picture for where there is no kernel."""
     ran = nb.run("%nbretry panel good,dead badkey")

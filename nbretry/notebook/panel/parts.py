@@ -33,15 +33,16 @@ def make(kind: Any, *classes: str, **traits: Any) -> Any:
 
     Layout and style of a widget are separate models, in the kernel and in the page. The panel's appearance is defined
     in its style sheet, so all widgets of one kind share them. Pass ``layout`` or ``style`` to give a widget its own.
+
+    The classes are part of the message that creates the widget, instead of one message for each class. ZeroMQ drops what
+    a kernel sends beyond a thousand waiting messages, and a widget that lacks one of its messages is never shown.
     """
     looks = _shared.setdefault(kind, {})
     looks = {name: look for name, look in looks.items() if look.comm is not None and name not in traits}
-    made = kind(**looks, **{name: _sendable(value) for name, value in traits.items()})
+    made = kind(_dom_classes=classes, **looks, **{name: _sendable(value) for name, value in traits.items()})
     for name in ("layout", "style"):
         if made.has_trait(name) and name not in traits:
             _shared[kind][name] = getattr(made, name)
-    for name in classes:
-        made.add_class(name)
     return made
 
 
