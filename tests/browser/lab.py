@@ -30,6 +30,14 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
 ]
 PATIENCE = 60_000  # ms, for what a loaded machine is slow at
+# Playwright's own limit for a claim is five seconds. That measures the machine: whatever is expected may take its time.
+expect.set_options(timeout=PATIENCE)
+
+LONGER_TEXT = """([index, length]) => {
+  const cell = document.querySelectorAll('.jp-Notebook .jp-Cell')[index];
+  const text = cell.querySelector('.jp-OutputArea-output')?.innerText ?? '';
+  return text.length > length && text;
+}"""
 
 
 def find_chromium() -> str | None:
@@ -66,8 +74,10 @@ class Server:
         _write_settings(self.root.parent / "settings", "themes", {"theme": name})
 
 
-def _write_settings(directory: Path, plugin: str, values: dict[str, object]) -> None:
-    file = directory / "@jupyterlab" / "apputils-extension" / f"{plugin}.jupyterlab-settings"
+def _write_settings(
+    directory: Path, plugin: str, values: dict[str, object], extension: str = "apputils-extension"
+) -> None:
+    file = directory / "@jupyterlab" / extension / f"{plugin}.jupyterlab-settings"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(values))
 
@@ -78,6 +88,8 @@ def serve(directory: Path) -> Iterator[Server]:
     root = directory / "root"
     root.mkdir()
     _write_settings(directory / "settings", "notification", {"fetchNews": "false", "checkForUpdates": False})
+    # After a second JupyterLab no longer waits for what a kernel has to say to a Tab, and shows nothing.
+    _write_settings(directory / "settings", "manager", {"providerTimeout": PATIENCE}, "completer-extension")
     port = free_port()
     token = secrets.token_hex(16)
     command = [
@@ -103,12 +115,12 @@ def serve(directory: Path) -> Iterator[Server]:
 
 
 def _wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 3 * PATIENCE / 1000
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(f"{server.url}/api/status?token={server.token}", timeout=2):
+            with urllib.request.urlopen(f"{server.url}/api/status?token={server.token}", timeout=PATIENCE / 1000):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
@@ -197,7 +209,8 @@ class ClassicPage(NotebookPage):
         )
 
     def _kernel_is_idle(self, server: Server, name: str) -> bool:
-        with urllib.request.urlopen(f"{server.url}/api/sessions?token={server.token}", timeout=5) as answer:
+        url = f"{server.url}/api/sessions?token={server.token}"
+        with urllib.request.urlopen(url, timeout=PATIENCE / 1000) as answer:
             sessions = json.load(answer)
         return any(one["path"] == name and one["kernel"]["execution_state"] == "idle" for one in sessions)
 

@@ -109,7 +109,7 @@ def test_a_text_that_means_harm(panel: PanelPage, who: str) -> None:
         if address.startswith("http"):
             assert target == "_blank", "a click would leave the notebook"
         elif link.is_visible():
-            link.click(timeout=2000, no_wait_after=True)
+            link.click(no_wait_after=True)
     assert panel.page.evaluate(LOOK) == NOTHING
 
 
