@@ -55,10 +55,15 @@ class Server:
     root: Path
 
     def write(self, name: str, sources: list[str]) -> None:
-        """Put a notebook of code cells there."""
+        """Put a notebook of code cells there; the name may begin with a folder."""
         cells = [nbformat.v4.new_code_cell(source) for source in sources]
         metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        (self.root / name).parent.mkdir(exist_ok=True)
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), self.root / name)
+
+    def tell(self, word: str) -> None:
+        """Say this word to the kernels, which wait for it with `told`."""
+        (self.root / word).touch()
 
     def end_kernels(self) -> None:
         """End every kernel."""
@@ -158,8 +163,14 @@ class NotebookPage:
         """The outputs of a cell."""
         return self.cell(index).locator(".jp-OutputArea-output")
 
+    def longer_text(self, index: int, than: str = "") -> str:
+        """The text of a cell's first output, once it has more characters than this."""
+        found: str = self.page.wait_for_function(LONGER_TEXT, arg=[index, len(than)]).json_value()
+        return found
+
     def run(self, index: int) -> None:
         """Press Shift+Enter in a cell."""
+        self.forget_number(index)
         self.cell(index).locator(".cm-content").click()
         self.page.keyboard.press("Shift+Enter")
 

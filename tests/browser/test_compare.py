@@ -126,7 +126,7 @@ def test_columns_grow_together(page: Page, server: Server, pictures: Path) -> No
     notebook.wait_until_idle(1)
     for number in (0, 1):
         expect(columns(notebook).nth(number)).to_contain_text("stopped · slow")
-        expect(columns(notebook).nth(number)).not_to_contain_text("word499")
+        expect(columns(notebook).nth(number)).not_to_contain_text("word4999")
     expect(notebook.cell(1)).to_contain_text(
         "KeyboardInterrupt: stopped; what there is of the answers is in _comparison"
     )

@@ -94,12 +94,15 @@ def test_a_key_does_not_stay(page: Page, server: Server, pictures: Path) -> None
 
 def test_what_is_typed_stays_while_the_form_changes(page: Page, server: Server) -> None:
     """While the kernel is busy one goes on from field to field; when it has time, nothing of what was typed is lost."""
-    notebook = open_form(page, server, "adding-busy.ipynb", "import time; time.sleep(4)")
+    busy = "import os, time\nwhile not os.path.exists('all-was-typed'):\n    time.sleep(0.05)"
+    notebook = open_form(page, server, "adding-busy.ipynb", busy)
     notebook.run(2)
+    expect(notebook.cell(2).locator(".jp-InputPrompt")).to_have_text("[*]:")
     type_in(page, Name="lab")
     field(page, "Protocol").select_option(label="Anthropic's protocol")
     field(page, "Base URL").click()
     page.keyboard.type("http://gpu-server:8000")
+    server.tell("all-was-typed")
     notebook.wait_until_idle(2)
     expect(form(page)).to_contain_text("without /v1")
     expect(field(page, "Base URL")).to_have_value("http://gpu-server:8000")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cells import PROVIDERS
 from lab import PATIENCE, NotebookPage, Server
 from playwright.sync_api import Page, expect
 
-PROVIDERS = """%load_ext nbretry
-import nbretry
-from nbretry.testing import simulate
+THINKER = """
+from nbretry.types import Reasoning
 
 thoughts = [
     "The user asks why the sky is blue.\\nThis is Rayleigh scattering: molecules are much smaller than a wave.",
@@ -18,8 +18,19 @@ thoughts = [
     "\\n- the eye is less sensitive to it.\\n",
     "\\nTwo sentences should do. <b>No</b> tags.",
 ]
-steps = " delay=0.7 ".join(f"reasoning={thought!r}" for thought in thoughts)
-nbretry.register("thinker", simulate(f"{steps} delay=1 'Air scatters **blue** light ' delay=1.5 'most.'"))
+
+class Thinker:  # thinks until it is told to answer, and does not end before it is told to
+    def __init__(self, theme):
+        self.theme = theme
+
+    async def create_async_generator(self, model, messages, **options):
+        for thought in thoughts[:-1]:
+            yield Reasoning(thought)
+        await told(f"thought-was-seen-{self.theme}")
+        yield Reasoning(thoughts[-1])
+        yield "Air scatters **blue** light "
+        await told(f"answer-was-seen-{self.theme}")
+        yield "most."
 """
 CELL = "%%ask -p thinker\nWhy is the sky blue?"
 
@@ -29,7 +40,8 @@ def test_reasoning_is_seen_and_then_folded(page: Page, server: Server, pictures:
     """The reasoning's end is open to read while the model thinks; once the answer comes it is a closed line above it,
     which opens to the whole."""
     server.set_theme(f"JupyterLab {theme}")
-    server.write(f"reasoning-{theme}.ipynb", [PROVIDERS, CELL])
+    registered = f"{PROVIDERS}{THINKER}nbretry.register('thinker', Thinker('{theme}'))"
+    server.write(f"reasoning-{theme}.ipynb", [registered, CELL])
     notebook = NotebookPage(page, server, f"reasoning-{theme}.ipynb")
     notebook.run(0)
     notebook.wait_until_idle(0)
@@ -39,8 +51,10 @@ def test_reasoning_is_seen_and_then_folded(page: Page, server: Server, pictures:
     expect(reasoning.locator("pre")).to_contain_text("sunlight has less violet", timeout=PATIENCE)
     expect(reasoning.locator("pre")).to_be_visible()
     notebook.screenshot(pictures / f"thinking-{theme.lower()}.png", 1)
+    server.tell(f"thought-was-seen-{theme}")
     expect(notebook.cell(1)).to_contain_text("Air scatters blue", timeout=PATIENCE)
     expect(reasoning.locator("pre")).not_to_be_visible()
+    server.tell(f"answer-was-seen-{theme}")
     notebook.wait_until_idle(1)
     expect(reasoning).to_have_count(1)
     expect(reasoning.locator("summary")).to_contain_text("reasoning (53 words, ")
