@@ -182,22 +182,20 @@ def test_who_is_described_in_a_file(form: Form, project: Path) -> None:
 
 
 def test_offering_a_known_one(form: Form) -> None:
-    """Add offers who was chosen, says what its key needs, and is enabled only while somebody is chosen."""
-    assert form.add_known_button.disabled
+    """Add offers who was chosen and says what its key needs; where nobody is chosen it says so and offers nobody."""
     form.add_known_button.click()
-    assert (form.offered(), form.changes) == (["first"], 0)
+    assert (form.offered(), form.said()) == (["first"], "✗ no provider is selected: select one from the list")
     form.choose("Provider", "groq — no key: set GROQ_API_KEY")
-    assert not form.add_known_button.disabled
+    assert form.said() == ""
     form.add_known_button.click()
     assert form.offered() == ["first", "groq"]
     assert form.said() == (
         "✓ groq is offered now · key: not set — set GROQ_API_KEY in the environment or in .env, "
         "or run %nbretry key groq"
     )
-    assert form.add_known_button.disabled
     assert not any("groq" in label for label in form.others())
     form.add_known_button.click()
-    assert form.offered() == ["first", "groq"], "a second click finds nobody chosen"
+    assert (form.offered(), form.said()[:6]) == (["first", "groq"], "✓ groq"), "a second click changes nothing"
 
 
 def test_a_key_that_comes_later_is_seen(form: Form) -> None:
@@ -222,7 +220,6 @@ def test_choosing_survives_other_changes(form: Form) -> None:
     form.state.add("groq")
     form.form.show()
     assert form.control("Provider").value == ""
-    assert form.add_known_button.disabled
     assert form.changes == changes, "what the form itself sets is nothing that the user did"
 
 
@@ -246,14 +243,12 @@ def test_a_known_one_that_cannot_be_offered(form: Form, project: Path) -> None:
 
 def test_adding_a_server(form: Form) -> None:
     """What was typed is a provider of the session and of the panel; one line says so, and the form is empty again."""
-    assert form.add_button.disabled
     form.add(**LAB)
     provider = form.session.provider("lab")
     assert isinstance(provider, OpenAIProvider)
     assert (provider.name, provider.base_url, provider.default_model) == ("lab", "http://gpu-server:8000/v1", "qwen3")
     assert form.offered() == ["first", "lab"]
     assert form.typed() == [""] * 4
-    assert form.add_button.disabled
     assert toml_of(form) == (
         '[tool.nbretry.provider.lab]\nbase_url = "http://gpu-server:8000/v1"\nmodel = "qwen3"\n'
         'key_variable = "NBRETRY_LAB_KEY"'
@@ -264,6 +259,18 @@ def test_adding_a_server(form: Form) -> None:
     )
     form.add_button.click()
     assert (form.offered(), form.said()[:5]) == (["first", "lab"], "✓ lab"), "a second click adds nothing"
+
+
+def test_both_buttons_can_always_be_pressed(form: Form) -> None:
+    """Whatever the kernel knows of what was typed, the buttons are enabled; one that is pressed too early says why."""
+    buttons = (form.add_known_button, form.add_button)
+    assert not any(button.disabled for button in buttons)
+    form.add_button.click()
+    assert form.said() == "✗ name is missing: write what the provider is called after -p, as lab"
+    assert (form.offered(), form.wrong()) == (["first"], ["Name"])
+    form.add(**LAB)
+    assert form.said().startswith("✓ lab was added")
+    assert not any(button.disabled for button in buttons)
 
 
 def test_adding_a_server_of_anthropics_protocol(form: Form) -> None:
@@ -334,7 +341,6 @@ def test_mistakes(form: Form, fields: dict[str, str], told: str, wrong: str) -> 
     assert form.wrong() == [wrong]
     assert form.typed() == [typed[field.replace(" ", "_")] for field in FIELDS]
     assert (form.session.names(), form.offered()) == (names, ["first"])
-    assert not form.add_button.disabled
     form.add(**LAB)
     assert form.said().startswith("✓ lab was added")
     assert form.wrong() == []

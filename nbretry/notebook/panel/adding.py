@@ -2,6 +2,10 @@
 
 The form never takes a key. It asks for the name of the environment variable that holds the key. Text that looks like a
 key is removed from its field as soon as it arrives, before anything else is done with it.
+
+Both Add buttons can always be pressed. A field is sent only when it loses focus, so the kernel learns late that
+something was typed. If the kernel had to enable a button first, a click on it would be lost, and Tab would skip it. A
+button that is pressed too early says what is missing.
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ _ADDRESS_HELP = {
 _MEANT: dict[str, Meant] = {"name": "name", "base_url": "address", "model": "name", "key_variable": "variable"}
 """The text fields of the form, and what each is for."""
 
+_NOBODY_CHOSEN = "no provider is selected: select one from the list"
 _KEY_TAKEN = "that looks like a key: write the name of the environment variable that holds it"
 _KEY_TAKEN_AGAIN = f"{_KEY_TAKEN}, or press Add again to go on without"
 
@@ -142,8 +147,6 @@ class AddingForm:
         with self._lock, self._showing():
             self._take_keys()
             self._show_others()
-            set_traits(self._add_known_button, disabled=not self._others.value)
-            set_traits(self._add_button, disabled=not self._is_begun)
             # Leave the text fields alone: any change to one makes the browser discard what is being typed in it.
             set_traits(self._address_help, value=escape(_ADDRESS_HELP[self._kind.value]))
             for key, row in self._rows.items():
@@ -231,18 +234,21 @@ class AddingForm:
         with self._lock:
             name = self._others.value
             if not name:
-                return
-            try:
-                self._state.add(name)
-                self._last_known, self._known_mistake = name, ""
-            except ConfigError as error:
-                self._known_mistake = str(error)
+                if self._last_known and not self._known_mistake:
+                    return  # a second click
+                self._known_mistake = _NOBODY_CHOSEN
+            else:
+                try:
+                    self._state.add(name)
+                    self._last_known, self._known_mistake = name, ""
+                except ConfigError as error:
+                    self._known_mistake = str(error)
             self._changed()
 
     def _add(self) -> None:
         with self._lock:
-            if not self._is_begun and not self._key_was_taken:
-                return
+            if self._last_added and not self._mistake and not self._is_begun:
+                return  # a second click
             self._take_keys()
             if self._key_was_taken:
                 # The click may have been meant for the text that was in the field before.
