@@ -174,6 +174,11 @@ class NotebookPage:
         self.cell(index).locator(".cm-content").click()
         self.page.keyboard.press("Shift+Enter")
 
+    def forget_number(self, index: int) -> None:
+        """Take an execution number away that a cell has, so that the next one can be told from it."""
+        # The next one may be the same, in a new kernel, and the star between them may be gone before it was seen.
+        self.cell(index).locator(".jp-InputPrompt").evaluate("element => element.textContent = ''")
+
     def wait_until_idle(self, index: int) -> None:
         """Wait until a cell has an execution number, which it has once it has ended."""
         expect(self.cell(index).locator(".jp-InputPrompt")).to_have_text(re.compile(r"^\[\d+\]:$"), timeout=PATIENCE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -14,18 +13,20 @@ from panel_page import PanelPage, open_panel_page
 from playwright.sync_api import Locator, Page, expect
 
 ERROR = "Error displaying widget"
-
-
-@pytest.fixture(scope="module")
-def shared(module_page: Page, server: Server) -> PanelPage:
-    return open_panel_page(module_page, server, "panel-left.ipynb")
+NAME = "panel-left.ipynb"
 
 
 @pytest.fixture
-def panel(page: Page, shared: PanelPage) -> Iterator[PanelPage]:
-    yield shared
-    if page.locator(".jp-Dialog").count():  # left by a test that failed
-        page.keyboard.press("Escape")
+def folder(request: pytest.FixtureRequest) -> str:
+    """Where the test's own notebook is."""
+    name: str = request.node.name
+    return name
+
+
+@pytest.fixture
+def panel(page: Page, server: Server, folder: str) -> PanelPage:
+    """The panel of a notebook of the test's own, with a kernel of its own: these tests end it, and leave the page."""
+    return open_panel_page(page, server, f"{folder}/{NAME}")
 
 
 def static(page: Page) -> Locator:
@@ -51,8 +52,7 @@ def expect_panel(panel: PanelPage, question: str) -> None:
 
 
 def answered(panel: PanelPage) -> None:
-    """Have the panel answer, in a kernel that may be a new one."""
-    panel.set_up()
+    """Have the panel answer."""
     panel.show("refusing,echo")
     panel.ask("Why <b>so</b>?")
     expect(panel.report).to_contain_text("echo · first token", timeout=PATIENCE)
@@ -60,25 +60,20 @@ def answered(panel: PanelPage) -> None:
     expect(static(panel.page)).not_to_be_visible()
 
 
-def test_after_the_page_was_loaded_again(panel: PanelPage, server: Server) -> None:
+def test_after_the_page_was_loaded_again(panel: PanelPage, server: Server, folder: str) -> None:
     """With its kernel alive the panel is back, with what was typed and answered, and works."""
     answered(panel)
-    save(panel.page)
-    panel.page.goto(f"{server.url}/lab/tree/panel-left.ipynb?token={server.token}&reset")
+    panel.notebook.save()
+    panel.page.goto(f"{server.url}/lab/tree/{folder}/{NAME}?token={server.token}&reset")
     expect(panel.panel).to_be_visible(timeout=PATIENCE)
     expect(panel.prompt).to_have_value("Why <b>so</b>?")
     expect(panel.text).to_contain_text("You said: Why")
     expect_panel(panel, "after loading")
-    save(panel.page)
+    panel.notebook.save()
     panel.page.locator(".lm-TabBar-tab.jp-mod-current .lm-TabBar-tabCloseIcon").first.click()
     expect(panel.panel).to_have_count(0)
-    panel.page.locator(".jp-DirListing-item", has_text="panel-left.ipynb").dblclick()
+    panel.page.locator(".jp-DirListing-item", has_text=NAME).dblclick()
     expect_panel(panel, "after opening")
-
-
-def save(page: Page) -> None:
-    page.keyboard.press("Control+s")
-    page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
 
 
 def test_after_the_kernel_was_restarted(panel: PanelPage, pictures: Path) -> None:
@@ -101,11 +96,10 @@ def test_after_the_kernel_died(panel: PanelPage) -> None:
     expect_picture(panel.page)
 
 
-def test_the_saved_file(panel: PanelPage, server: Server, pictures: Path, tmp_path: Path) -> None:
+def test_the_saved_file(panel: PanelPage, server: Server, folder: str, pictures: Path, tmp_path: Path) -> None:
     """Reopened with another kernel, trusted or not, and as HTML, the file shows the picture."""
-    NotebookPage(panel.page, server, "panel-left.ipynb")
     answered(panel)
-    saved = saved_file(panel, server)
+    saved = saved_file(panel, server.root / folder)
     assert "widgets" not in saved.metadata
     expect_picture_in_html(panel.page, saved, tmp_path)
     left = panel.page.locator(".jp-Cell").nth(1)
@@ -119,14 +113,13 @@ def test_the_saved_file(panel: PanelPage, server: Server, pictures: Path, tmp_pa
     left.screenshot(path=pictures / "panel-untrusted.png")
 
 
-def test_the_saved_file_with_widget_state(panel: PanelPage, server: Server, tmp_path: Path) -> None:
+def test_the_saved_file_with_widget_state(panel: PanelPage, server: Server, folder: str, tmp_path: Path) -> None:
     """A file that has the state of its widgets, too, shows the picture and no panel that nobody answers for."""
-    NotebookPage(panel.page, server, "panel-left.ipynb")
     answered(panel)
     try:
         panel.page.get_by_role("menuitem", name="Settings", exact=True).click()
         panel.page.locator(".lm-Menu-item", has_text="Save Widget State Automatically").click()
-        saved = saved_file(panel, server)
+        saved = saved_file(panel, server.root / folder)
         assert saved.metadata["widgets"]
         expect_picture_in_html(panel.page, saved, tmp_path)
         reopen(panel.page, server, saved, "panel-state.ipynb")
@@ -138,11 +131,11 @@ def test_the_saved_file_with_widget_state(panel: PanelPage, server: Server, tmp_
         shutil.rmtree(server.root.parent / "settings" / "@jupyter-widgets", ignore_errors=True)
 
 
-def saved_file(panel: PanelPage, server: Server) -> nbformat.NotebookNode:
+def saved_file(panel: PanelPage, directory: Path) -> nbformat.NotebookNode:
     """The notebook as JupyterLab saves it."""
     panel.notebook.cell(1).locator(".jp-InputPrompt").click()
-    save(panel.page)
-    return nbformat.read(server.root / "panel-left.ipynb", as_version=4)
+    panel.notebook.save()
+    return nbformat.read(directory / NAME, as_version=4)
 
 
 def reopen(page: Page, server: Server, notebook: nbformat.NotebookNode, name: str, has_kernel: bool = True) -> None:

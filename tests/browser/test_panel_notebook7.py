@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 from lab import PATIENCE, ClassicPage, Server
-from panel_page import TABS, PanelPage, open_panel_page
+from panel_page import SETUP, TABS, PanelPage
 from playwright.sync_api import Page, expect
 
 
-@pytest.fixture(scope="module")
-def shared(module_page: Page, server: Server) -> PanelPage:
-    return open_panel_page(module_page, server, "panel-seven.ipynb", kind=ClassicPage)
+@pytest.fixture
+def shared(page: Page, server: Server, request: pytest.FixtureRequest) -> PanelPage:
+    """The panel of a notebook of the test's own, as one of these tests ends its kernel and another writes a cell."""
+    name = f"seven-{request.node.name}.ipynb"
+    server.write(name, [SETUP, "", "", "# is never run"])
+    return PanelPage(ClassicPage(page, server, name))
 
 
 def test_pick_ask_and_stop(panel: PanelPage, pictures: Path) -> None:
@@ -41,25 +44,27 @@ def test_insert_as_cell(panel: PanelPage) -> None:
     panel.show("refusing,echo")
     panel.prompt.fill("Who is there?")
     expect(panel.button("Insert as cell")).to_be_enabled()
+    expect(panel.page.locator(".jp-Notebook .jp-Cell")).to_have_count(4)
     panel.button("Insert as cell").click()
     panel.page.locator(".jp-Dialog .jp-mod-accept").click()
-    expect(panel.page.locator(".jp-Notebook .jp-Cell")).to_have_count(4)
+    expect(panel.page.locator(".jp-Notebook .jp-Cell")).to_have_count(5)
     panel.run(2)
     expect(panel.notebook.cell(2)).to_contain_text("You said: Who is there?")
 
 
-def test_what_is_left_behind(panel: PanelPage, server: Server, pictures: Path) -> None:
+def test_what_is_left_behind(panel: PanelPage, server: Server, request: pytest.FixtureRequest, pictures: Path) -> None:
     """Opened with its kernel the panel is back; opened without it, there is the picture of its last answer."""
+    name = f"seven-{request.node.name}.ipynb"
     panel.show("echo")
     panel.ask("Who is there?")
     expect(panel.report).to_contain_text("echo · first token", timeout=PATIENCE)
     expect(panel.page.locator(".nbretry-static")).to_contain_text("You said: Who is there?", timeout=PATIENCE)
     panel.notebook.save()
-    ClassicPage(panel.page, server, "panel-seven.ipynb")
+    ClassicPage(panel.page, server, name)
     expect(panel.panel).to_be_visible(timeout=PATIENCE)
     expect(panel.page.locator(".nbretry-static")).not_to_be_visible()
     server.end_kernels()
-    ClassicPage(panel.page, server, "panel-seven.ipynb")
+    ClassicPage(panel.page, server, name)
     expect(panel.page.locator(".nbretry-static")).to_contain_text("You said: Who is there?", timeout=PATIENCE)
     expect(panel.page.locator(".nbretry-static")).to_be_visible()
     expect(panel.page.locator(".nbretry-panel:visible")).to_have_count(0)
