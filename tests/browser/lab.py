@@ -12,13 +12,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, Response, expect, sync_playwright
 from ports import free_port
 
 CHROMIUM_ARGUMENTS = [
@@ -145,6 +145,29 @@ def browser_page(width: int = 1100, height: int = 900) -> Iterator[Page]:
             browser.close()
 
 
+def wait_until(page: Page, holds: Callable[[], bool]) -> None:
+    """Wait for what no claim of Playwright's can wait for."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not holds():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100)
+
+
+def wait_for_what_loads(page: Page) -> None:
+    """Wait until whatever an answer would have loaded or run has had its turn."""
+    # A picture that is asked for later fails later, and its handler is called behind those of an answer's pictures.
+    page.evaluate(
+        """async () => {
+          await new Promise(done => {
+            const picture = new Image();
+            picture.onload = picture.onerror = done;
+            picture.src = `/nothing-there-${Math.random()}`;
+          });
+          for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+        }"""
+    )
+
+
 class NotebookPage:
     """A notebook that is open in JupyterLab."""
 
@@ -191,9 +214,10 @@ class NotebookPage:
         ).first.click()
 
     def save(self) -> None:
-        """Save the notebook."""
-        self.page.keyboard.press("Control+s")
-        self.page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
+        """Save the notebook; its file has been written when this returns."""
+        # A page need not be marked as changed yet, so that no mark is no evidence.
+        with self.page.expect_response(_is_saved):
+            self.page.keyboard.press("Control+s")
 
     def screenshot(self, path: Path, first: int | None = None, last: int | None = None) -> None:
         """A picture of the page, or of the cells from ``first`` to ``last``."""
@@ -217,9 +241,7 @@ class ClassicPage(NotebookPage):
         page.goto(f"{server.url}/notebooks/{name}?token={server.token}")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         # What the page shows before its kernel has answered looks as it does after it.
-        deadline = time.monotonic() + PATIENCE / 1000
-        while not self._kernel_is_idle(server, name) and time.monotonic() < deadline:
-            page.wait_for_timeout(200)
+        wait_until(page, lambda: self._kernel_is_idle(server, name))
         expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
             "data-status", "idle", timeout=PATIENCE
         )
@@ -230,7 +252,7 @@ class ClassicPage(NotebookPage):
             sessions = json.load(answer)
         return any(one["path"] == name and one["kernel"]["execution_state"] == "idle" for one in sessions)
 
-    def save(self) -> None:
-        """Save the notebook."""
-        with self.page.expect_response(lambda answer: answer.request.method == "PUT" and answer.ok):
-            self.page.keyboard.press("Control+s")
+
+def _is_saved(answer: Response) -> bool:
+    """Whether a server says that it has written a notebook."""
+    return answer.request.method == "PUT" and ".ipynb" in answer.url and "/api/contents/" in answer.url and answer.ok

@@ -61,6 +61,29 @@ def fresh():
 '''
 )
 
+ENABLED = """() => [...document.querySelectorAll('.nbretry-panel .nbretry-bar button:enabled')]
+  .filter(one => one.checkVisibility()).map(one => one.innerText.trim()).sort()"""
+NAMES = """() => [...document.querySelectorAll('.nbretry-panel .nbretry-picker-rows > .nbretry-provider')]
+  .filter(one => one.checkVisibility())
+  .map(one => [one.getBoundingClientRect().y, one.querySelector('.nbretry-name').innerText.trim()])
+  .sort(([y], [other]) => y - other).map(([_, name]) => name)"""
+PLACE = """one => {
+  const [inner, outer] = [one, one.closest('.nbretry-panel')].map(each => each.getBoundingClientRect());
+  return [inner.x - outer.x, inner.y - outer.y];
+}"""
+SETTLED = """async panel => {
+  const boxes = () => [...panel.querySelectorAll('*')].map(one => one.getBoundingClientRect());
+  const look = () => JSON.stringify(boxes().map(({x, y, width, height}) => [x, y, width, height]));
+  const fades = () => panel.getAnimations({subtree: true}).some(one => one instanceof CSSTransition);
+  for (let before = '', same = 0; same < 5;) {
+    await new Promise(requestAnimationFrame);
+    const now = look();
+    same = now === before && !fades() ? same + 1 : 0;
+    before = now;
+  }
+}"""
+"""Ends once five frames that the browser has painted were the same."""
+
 TABS = ("Providers", "Settings", "Add a provider", "As a cell")
 
 
@@ -125,7 +148,9 @@ class PanelPage:
 
     def tab(self, words: str) -> Locator:
         """Open one of the tabs; what it shows."""
-        self.panel.get_by_role("tab", name=words, exact=True).click()
+        tab = self.panel.get_by_role("tab", name=words, exact=True)
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true")
         return self.panel.locator(".nbretry-tabs > .widget-tab-contents")
 
     def button(self, words: str) -> Locator:
@@ -171,30 +196,34 @@ class PanelPage:
         """How a provider's row says that it is doing."""
         return self.row(name).locator(".nbretry-state")
 
-    def names(self) -> list[str]:
-        """The providers that are to be seen, from the top to the bottom."""
-        rows = self.panel.locator(".nbretry-picker-rows > .nbretry-provider:visible").all()
-        placed = [
-            (box["y"], row.locator(".nbretry-name").inner_text().strip()) for row in rows if (box := row.bounding_box())
-        ]
-        return [name for _, name in sorted(placed)]
+    def expect_names(self, names: Sequence[str]) -> None:
+        """Claim that these are the providers that are to be seen, from the top to the bottom."""
+        self.page.wait_for_function(f"names => String(({NAMES})()) === String(names)", arg=[*names])
 
     def ask(self, question: str) -> None:
         """Type a question and press Ask."""
         self.prompt.fill(question)
         self.button("Ask").click()
 
-    def enabled(self) -> set[str]:
-        """What the buttons below the prompt say that can be pressed now."""
-        buttons = self.panel.locator(".nbretry-bar button:enabled").all()
-        return {button.inner_text().strip() for button in buttons}
+    def expect_enabled(self, *buttons: str) -> None:
+        """Claim that just these of the buttons below the prompt can be pressed, once the page shows what has happened.
+
+        Args:
+            buttons: what they say.
+        """
+        self.page.wait_for_function(
+            f"words => String(({ENABLED})()) === String(words.sort())", arg=[*buttons], timeout=PATIENCE
+        )
 
     def places(self, parts: Sequence[Locator]) -> list[tuple[float, float]]:
         """Where these begin, in pixels from the panel's upper left corner."""
-        outer = self.panel.bounding_box()
-        boxes = [part.bounding_box() for part in parts]
-        assert outer is not None
-        return [(box["x"] - outer["x"], box["y"] - outer["y"]) for box in boxes if box is not None]
+        # Each in one step, as the page may be scrolled between two.
+        places = [part.evaluate(PLACE) for part in parts]
+        return [(x, y) for x, y in places]
+
+    def settle(self) -> None:
+        """Wait until the page has laid the panel out: no part of it is moved or fades any more."""
+        self.panel.evaluate(SETTLED)
 
     def end_cells(self) -> None:
         """Interrupt what runs still, so that one test that failed does not fail those after it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from cells import PROVIDERS
-from lab import NotebookPage, Server
+from lab import NotebookPage, Server, wait_for_what_loads
 from playwright.sync_api import Page, Request, expect
 
 FAILOVER = "%%ask -p nobody-there,overloaded,local -t 0 --max-tokens 60\nName three colours of the rainbow."
@@ -132,7 +132,7 @@ def test_a_hostile_answer_does_nothing(page: Page, server: Server, pictures: Pat
     notebook.run(1)
     notebook.wait_until_idle(1)
     expect(notebook.output(1).first).to_contain_text("After.")
-    page.wait_for_timeout(500)
+    wait_for_what_loads(page)
     page.remove_listener("request", note)
     assert page.evaluate("() => window.hostile") is None
     assert not [url for url in asked if "remote.invalid" in url]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cells import PROVIDERS
-from lab import NotebookPage, Server
+from lab import NotebookPage, Server, wait_for_what_loads, wait_until
 from playwright.sync_api import Page, expect
 
 from nbretry.testing import FaultServer
@@ -50,9 +50,12 @@ def test_html_is_seen_and_does_nothing(page: Page, server: Server, pictures: Pat
         notebook.screenshot(pictures / "format-html.png", 1)
         notebook.cell(1).locator("summary").first.click()
         expect(notebook.cell(1).locator("details pre").first).to_have_text(text)
-        page.wait_for_timeout(500)
+        wait_until(page, lambda: inside.locator("h1").evaluate("() => document.readyState") == "complete")
+        wait_for_what_loads(page)
+        # What would have been asked for before has been asked for before this.
+        page.evaluate("url => fetch(url, {mode: 'no-cors'}).catch(() => null)", f"{remote.origin}/asked-by-the-test")
         assert page.evaluate("window.hostile") is None
-        assert remote.requests == []
+        assert [request.path for request in remote.requests] == ["/asked-by-the-test"]
 
 
 def test_code_is_in_the_next_cell(page: Page, server: Server, pictures: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from lab import PATIENCE, Server
+from lab import PATIENCE, Server, wait_for_what_loads
 from panel_page import PanelPage, open_panel_page
 from playwright.sync_api import Page, Request, expect
 
@@ -35,10 +35,11 @@ class Stranger:
                 raise step
             yield step
 
-nbretry.register("markup", Stranger(HARM + " the end."))
-nbretry.register("formulas", Stranger(FORMULAS))
+LAST = " the end. $\\omega$"  # once this is typeset, so is all that stands before it
+nbretry.register("markup", Stranger(HARM + LAST))
+nbretry.register("formulas", Stranger(FORMULAS + LAST))
 nbretry.register("nested", Stranger(NESTED))
-nbretry.register("thinking", Stranger(Reasoning(HARM + FORMULAS), "the end."))
+nbretry.register("thinking", Stranger(Reasoning(HARM + FORMULAS), LAST))
 nbretry.register("raising", Stranger(HARM, RuntimeError(HARM + FORMULAS)))
 '''
 LOOK = """() => {
@@ -96,14 +97,16 @@ def panel(page: Page, shared: PanelPage) -> Iterator[PanelPage]:
 def test_a_text_that_means_harm(panel: PanelPage, who: str) -> None:
     """In an answer, in reasoning, in an exception: nothing runs, loads, covers the page or pretends to be Jupyter's."""
     panel.show(who)
-    panel.ask("Be kind.")
+    panel.ask(r"Be kind. $\omega$")  # as `LAST`, where the question is the answer
     expect(panel.report).to_be_visible(timeout=PATIENCE)
     expect(panel.text).to_contain_text("Be kind." if "echo" in who else "the end.")
     if who in ("markup", "thinking", "raising,echo"):
         expect(panel.answer).to_contain_text("<script>window.hostile = 1</script>")
     for fold in panel.answer.locator("summary:visible").all():
         fold.click()
-    panel.page.wait_for_timeout(500)  # formulas are typeset a moment later
+    if who != "nested":  # which is shown as it is written, and never typeset
+        expect(panel.text.locator("mjx-container").last).to_be_visible()
+    wait_for_what_loads(panel.page)
     for link in panel.text.locator("a").all():
         address, target = link.get_attribute("href") or "", link.get_attribute("target")
         if address.startswith("http"):

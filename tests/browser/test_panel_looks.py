@@ -88,7 +88,7 @@ def test_it_is_aligned_at_any_width(panel: PanelPage, pictures: Path) -> None:
         panel.page.set_viewport_size({"width": width, "height": 1600})
         for tab in TABS:
             panel.tab(tab)
-            panel.page.wait_for_timeout(200)
+            panel.settle()
             assert panel.page.evaluate(OVERFLOWING) == [], (width, tab)
             outer, cell = panel.panel.bounding_box(), panel.notebook.cell(1).bounding_box()
             assert outer is not None
@@ -152,6 +152,6 @@ def test_text_stands_out_in_both_themes(
     expect(shared.report).to_be_visible(timeout=PATIENCE)
     for tab in TABS:
         shared.tab(tab)
-        page.wait_for_timeout(300)
+        shared.settle()
         shared.picture(pictures / f"panel-{tab.lower().replace(' ', '-')}-{theme.lower()}.png")
         assert page.evaluate(FAINT) == []

@@ -38,7 +38,7 @@ def test_the_order_is_the_order_of_asking(panel: PanelPage) -> None:
     expect(earlier).to_be_focused()
     panel.page.keyboard.press("Enter")
     expect(panel.row("echo").locator(".nbretry-place")).to_have_text("1.")
-    assert panel.names() == ["echo", "overloaded", "thorough"]
+    panel.expect_names(["echo", "overloaded", "thorough"])
     expect(earlier).to_be_disabled()
     panel.panel.get_by_role("button", name="ask echo later").click()
     expect(panel.row("echo").locator(".nbretry-place")).to_have_text("2.")
@@ -76,7 +76,7 @@ def test_search(panel: PanelPage, pictures: Path) -> None:
     search.click()
     panel.page.keyboard.type("ho")
     expect(panel.panel).to_contain_text("3 of 10 shown")
-    assert panel.names() == ["hostile", "thorough", "echo"]
+    panel.expect_names(["hostile", "thorough", "echo"])
     panel.picture(pictures / "panel-search.png")
     panel.panel.get_by_role("button", name="All off").click()
     search.fill("")

@@ -82,7 +82,7 @@ def test_two_amounts_of_money_are_no_formula(page: Page, server: Server) -> None
         RICH,
         "%nbretry providers rich",
         "%nbretry cost",
-        "print('the end')",
+        "from IPython.display import Markdown\nMarkdown('the end: $x^2$')",
     ]
     server.write("money.ipynb", cells)
     notebook = NotebookPage(page, server, "money.ipynb")
@@ -91,6 +91,7 @@ def test_two_amounts_of_money_are_no_formula(page: Page, server: Server) -> None
         notebook.wait_until_idle(index)
     expect(notebook.cell(1)).to_contain_text("$0.75 in, $4.50 out")
     expect(notebook.cell(2)).to_contain_text("$0 spent; the limit is $2")
-    page.wait_for_timeout(1000)  # formulas are typeset a moment later
-    expect(page.locator("mjx-container, .MathJax")).to_have_count(0)
+    # Formulas are typeset a moment later; this one came last.
+    expect(notebook.cell(3).locator("mjx-container")).to_be_visible()
+    expect(page.locator("mjx-container")).to_have_count(1)
     expect(notebook.cell(1)).to_contain_text("$0.75 in, $4.50 out")
