@@ -21,13 +21,16 @@ def lab_server() -> Iterator[FaultServer]:
 
 
 def open_form(page: Page, server: Server, name: str, *cells: str) -> NotebookPage:
-    server.write(name, ["%load_ext nbretry", "%nbretry panel local", *cells])
+    server.write(name, ["%load_ext nbretry", "%nbretry panel local", *cells, "pass"])
     notebook = NotebookPage(page, server, name)
     for index in (0, 1):
         notebook.run(index)
         notebook.wait_until_idle(index)
     page.locator(".nbretry-panel .lm-TabBar-tab").filter(has_text="Add a provider").click()
     expect(field(page, "Name")).to_be_visible(timeout=PATIENCE)
+    # See `PanelPage.show`.
+    notebook.run(2 + len(cells))
+    notebook.wait_until_idle(2 + len(cells))
     return notebook
 
 
