@@ -34,8 +34,8 @@ def make(kind: Any, *classes: str, **traits: Any) -> Any:
     Layout and style of a widget are separate models, in the kernel and in the page. The panel's appearance is defined
     in its style sheet, so all widgets of one kind share them. Pass ``layout`` or ``style`` to give a widget its own.
 
-    The classes are part of the message that creates the widget, instead of one message for each class. ZeroMQ drops what
-    a kernel sends beyond a thousand waiting messages, and a widget that lacks one of its messages is never shown.
+    The classes are part of the message that creates the widget, instead of one message for each class. ZeroMQ drops
+    what a kernel sends beyond a thousand waiting messages, and a widget that lacks one of them is never shown.
     """
     looks = _shared.setdefault(kind, {})
     looks = {name: look for name, look in looks.items() if look.comm is not None and name not in traits}
