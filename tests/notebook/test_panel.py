@@ -330,8 +330,10 @@ def test_stopping_what_does_not_end(nb: Kernel) -> None:
     ],
     ids=["preparing", "connecting", "backoff", "streaming"],
 )
-def test_stopping_while_a_cell_blocks(nb: Kernel, name: str, prompt: str, when: str) -> None:
-    """Where a page has a thread of its own in the kernel, its Stop works at once while a cell holds up the main one."""
+@pytest.mark.parametrize("is_late", [False, True], ids=["", "late"])
+def test_stopping_while_a_cell_blocks(nb: Kernel, name: str, prompt: str, when: str, is_late: bool) -> None:
+    """Where a page has a thread of its own in the kernel, its Stop works at once while a cell holds up the main one;
+    also where it said that it shows the panel before it had this thread."""
     client = nb.client.kc
     if not nb.value("getattr(get_ipython().kernel, '_supports_kernel_subshells', False)"):
         unable("this kernel has no subshells")
@@ -345,7 +347,8 @@ def test_stopping_while_a_cell_blocks(nb: Kernel, name: str, prompt: str, when: 
 
     def send_as_page(widget: str, data: dict[str, Any]) -> None:
         message = client.session.msg("comm_msg", {"comm_id": ids[widget], "data": data})
-        message["header"]["subshell_id"] = reply["content"]["subshell_id"]
+        if not (is_late and widget == "panel"):
+            message["header"]["subshell_id"] = reply["content"]["subshell_id"]
         client.shell_channel.send(message)
 
     def click_stop(message: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ for a thread of their own. But ipykernel 7.4 sends a message for a widget to the
 changed. Without a remedy, typing and clicking in one panel would arrive in two threads and overtake each other, a field
 that is first typed in while a cell awaits something would get stuck, and Stop would wait for the running cell. So once
 a page shows the panel, all controls follow that page's thread. The panel widget itself stays in the main thread, as the
-next page announces itself through it.
+next page announces itself through it. A busy page may announce itself before it has its thread; then the controls
+follow the thread with the first thing that the user does.
 """
 
 from __future__ import annotations
@@ -131,6 +132,7 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no type an
         self._watch = CellWatch.of(shell)
         self._watch.hold()  # also if the extension is reloaded or unloaded
         self._cell_context = self._page_context = contextvars.copy_context()
+        self._follows_page = False
         self._run: BackgroundAnswer | None = None
         self._late: list[Answer] = []  # not yet in the user's variables
         self._typed_at = 0.0
@@ -301,12 +303,16 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no type an
 
     def _typed(self) -> None:
         """Handle a change in the question."""
+        if not self._follows_page:
+            self._follow_thread()
         self._typed_at = time.monotonic()
         self._in_page(self._show_question)
 
     def _changed(self) -> None:
         """Handle a change in one of the tabs."""
         with self._lock:
+            if not self._follows_page:
+                self._follow_thread()
             self._typed_at = time.monotonic()
             self.state.follow_settings()
             self._show()
@@ -314,14 +320,19 @@ class Panel(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no type an
 
     def _follow_page(self, change: Any) -> None:
         """Handle that a page shows the panel, or no longer does. The module's docstring explains this."""
+        with self._lock:
+            self._follow_thread()
+            self._cell_context.copy().run(self.send_state, "tooltip")
+
+    def _follow_thread(self) -> None:
+        """Let the controls follow the thread of the page whose message is being handled, if it has one."""
         get_parent = getattr(getattr(self._shell, "kernel", None), "get_parent", None)
         header = (get_parent() if get_parent is not None else {}).get("header") or {}
-        with self._lock:
-            if header.get("subshell_id") is not None:
-                self._page_context = contextvars.copy_context()
-                for control in self._controls():
-                    control.send_state("tooltip")
-            self._cell_context.copy().run(self.send_state, "tooltip")
+        self._follows_page = header.get("subshell_id") is not None
+        if self._follows_page:
+            self._page_context = contextvars.copy_context()
+            for control in self._controls():
+                control.send_state("tooltip")
 
     # --- what is shown ------------------------------------------------------------------------------------------------
 
