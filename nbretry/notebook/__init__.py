@@ -23,6 +23,10 @@ if not TYPE_CHECKING:  # if type checkers saw this, they would accept every miss
         return ask
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register ``%%ask``, ``%ask`` and ``%nbretry``. IPython calls this for ``%load_ext nbretry``.
 

@@ -29,3 +29,7 @@ if not TYPE_CHECKING:  # a type checker that sees __getattr__ would accept missp
             case _:
                 raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

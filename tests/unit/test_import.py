@@ -111,3 +111,10 @@ def test_documented_paths_need_no_import_of_their_own(path: str) -> None:
 def test_the_source_of_an_error_can_be_found(name: str) -> None:
     """`Error??` in a notebook, and `{{ Error }}` in a prompt, show the class as it is written."""
     assert inspect.getsource(getattr(nbretry.errors, name)).startswith(f"class {name}(")
+
+
+@pytest.mark.parametrize("package", ["nbretry", "nbretry.providers", "nbretry.session", "nbretry.notebook"])
+def test_what_is_loaded_late_is_listed_at_once(package: str) -> None:
+    """Tab completion and `dir` know every public name of a package before it is first used."""
+    statement = f"import {package} as package; assert set(package.__all__) <= set(dir(package))"
+    assert "nbretry" in modules_after(statement)
