@@ -355,8 +355,11 @@ def test_stopping_while_a_cell_blocks(nb: Kernel, name: str, prompt: str, when: 
         if "it goes on" in message["content"].get("text", ""):
             send_as_page("Stop", CLICK)
 
+    # One after the other, as a user does: a message goes to the thread that its widget follows when it arrives.
     send_as_page("panel", {"method": "update", "state": {"_view_count": 1}, "buffer_paths": []})
+    wait_until(nb, f"p._view_count == 1 and p._follows_page != {is_late}")
     send_as_page("Prompt", typed(prompt))
+    wait_until(nb, f"p.state.prompt == {prompt!r} and p._follows_page")
     send_as_page("Ask", CLICK)
     ran = nb.run(
         f"end = time.monotonic() + 60\nwhile not ({when}):\n    time.sleep(0.01)\n    assert time.monotonic() < end\n"
