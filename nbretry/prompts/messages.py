@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,7 +47,9 @@ def _encodable(content: Any) -> Any:
     return content
 
 
+_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+|\A\s+\Z")
+
+
 def tidy(prompt: str) -> str:
     """Return a prompt without blank lines around it; empty if it is blank."""
-    text = prompt.strip("\n").rstrip()
-    return text if text.strip() else ""
+    return _BLANK_LINES.sub("", prompt).rstrip()

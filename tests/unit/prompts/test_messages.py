@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from nbretry.prompts.messages import build_messages
+import pytest
+
+from nbretry.prompts.messages import build_messages, tidy
 
 
 def test_half_characters() -> None:
@@ -26,3 +28,12 @@ def test_other_content_is_sent_as_it_is() -> None:
     """A message without text, as one that calls a tool, stays as it was."""
     called = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
     assert build_messages("مرحبا 😀", None, [called])[0] == called
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tidied"),
+    [("\n\n  Why?\n\n", "  Why?"), (" \n\t\nWhy?", "Why?"), (" \n", ""), ("  ", ""), ("", ""), ("a\n \nb ", "a\n \nb")],
+)
+def test_blank_lines_around_a_prompt_are_dropped(prompt: str, tidied: str) -> None:
+    """Blank lines before and after a prompt are dropped, also those of spaces; its own indentation stays."""
+    assert tidy(prompt) == tidied
