@@ -7,10 +7,9 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,6 @@ ABORTING = 20.0
 """Seconds in which a kernel has to take the next cell; it takes a few milliseconds."""
 
 Message = dict[str, Any]
-PRESSED_AGAIN = 15.0
-"""Seconds after which an interrupt is sent again, as Python loses one that comes while it calls a finalizer. The tests
-that are about interrupts claim that a cell has ended long before."""
-
 OnMessage = Callable[[Message], None]
 When = Callable[[Message], bool]
 
@@ -151,19 +146,12 @@ class Kernel:
         Args:
             source: the cell.
             on_message: sees each message as it arrives.
-            interrupt_when: the kernel is interrupted at the first message for which this is true, and again where that
-                ends nothing.
+            interrupt_when: the kernel is interrupted at the first message for which this is true.
         """
         cell = nbformat.v4.new_code_cell(source)
         self.client.nb.cells.append(cell)
         self.messages, self.times, self.reply = [], [], {}
         interrupted: list[float] = []
-        is_over = threading.Event()
-
-        def press_again() -> None:
-            while not is_over.wait(PRESSED_AGAIN):
-                with suppress(ProcessLookupError):
-                    self.interrupt()
 
         def look(message: Message) -> None:
             if on_message is not None:
@@ -171,23 +159,19 @@ class Kernel:
             if interrupt_when is not None and not interrupted and interrupt_when(message):
                 interrupted.append(time.monotonic())
                 self.interrupt()
-                threading.Thread(target=press_again, daemon=True).start()
 
         self.on_message = look
         failed = False
         deadline = time.monotonic() + ABORTING
-        try:
-            while time.monotonic() < deadline:
-                try:
-                    self.client.execute_cell(cell, len(self.client.nb.cells) - 1, store_history=True)
-                except CellExecutionError:
-                    failed = True
-                if self.reply.get("content", {}).get("status") != "aborted":
-                    break
-                # For a moment after a cell has failed, ipykernel 6 refuses whatever comes: it was sent before, perhaps.
-                self.messages, self.times, self.reply = [], [], {}
-        finally:
-            is_over.set()
+        while time.monotonic() < deadline:
+            try:
+                self.client.execute_cell(cell, len(self.client.nb.cells) - 1, store_history=True)
+            except CellExecutionError:
+                failed = True
+            if self.reply.get("content", {}).get("status") != "aborted":
+                break
+            # For a moment after a cell has failed, ipykernel 6 refuses whatever comes: it may have been sent before.
+            self.messages, self.times, self.reply = [], [], {}
         ended = time.monotonic()
         assert interrupt_when is None or interrupted, f"there was no message to interrupt at in {self.messages}"
         stopped_after = ended - interrupted[0] if interrupted else None
