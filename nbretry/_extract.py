@@ -42,7 +42,7 @@ class Block:
     """A fenced block of an answer.
 
     Attributes:
-        language: first word after the fence, in lower case, such as ``python``; empty if there is none.
+        language: first word after the fence, in lower case, such as ``python``; empty if the fence has no word.
         text: the content, without the line feed at its end.
         line: number of the line in the answer where the content starts, from 1.
     """
@@ -83,7 +83,7 @@ def code_of(text: str) -> str:
         text: Markdown as a model wrote it.
 
     Returns:
-        The code without blank lines around it; empty if there is none.
+        The code without blank lines around it, or an empty string if the text has no code.
     """
     thought = _THOUGHT.match(text)
     text = text if thought is None else text[thought.end() :]

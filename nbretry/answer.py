@@ -72,7 +72,7 @@ class Answer(Recorded):
 
     @property
     def code(self) -> str:
-        r"""The code in the answer, without the fences around it; empty if there is none.
+        r"""The code in the answer, without the fences around it, or an empty string if it has no code.
 
         >>> from nbretry.events import TextDelta
         >>> Answer().apply(TextDelta(1, "```python\nprint(1)\n```")).code
@@ -283,10 +283,14 @@ class Answer(Recorded):
         return new
 
     def _end(self, number: int, at: float, **changes: Any) -> None:
-        text: str = changes.get("given_up", "")
-        if not text and self._run.at(number).first_content is not None:
-            text = "".join(self._fragments[self._run.kept : self._length])
-        self._run = self._run.ended_at(number, at, text, **changes)
+        run = self._run
+
+        def text() -> str:  # joined only if its tokens have to be estimated
+            given_up: str = changes.get("given_up", "")
+            has_text = not given_up and run.at(number).first_content is not None
+            return "".join(self._fragments[run.kept : self._length]) if has_text else given_up
+
+        self._run = run.ended_at(number, at, text, **changes)
 
     def _clear_text(self) -> None:
         self._fragments, self._length, self._text = [], 0, ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, cast, get_args
 
@@ -46,7 +46,7 @@ class Attempt(Recorded):
         state: ``running``, ``answered``, ``failed``, ``stopped`` (the whole run was stopped), ``skipped`` (nothing was
             sent) or ``cancelled`` (another provider that was asked in parallel was faster).
         status: what the provider is doing before it can answer, in its own words.
-        first_content: when the first content arrived, in seconds since the run started; None as long as there is none.
+        first_content: when the first content arrived, in seconds since the run started; None before that.
         ended: end of the attempt, in seconds since the run started; None while it is running.
         exception: why the attempt failed or was skipped; None otherwise.
         next_step: what followed the failure: ``retry``, ``fallback``, ``continue`` or ``stop``.
@@ -112,7 +112,7 @@ class Attempt(Recorded):
 
     @property
     def time_to_first_content(self) -> float | None:
-        """Seconds from the start of the attempt to the first content; None as long as there is none."""
+        """Seconds from the start of the attempt to the first content; None before content arrives."""
         return None if self.first_content is None else self.first_content - self.started
 
     @property
@@ -223,7 +223,7 @@ class RunRecord:
         request_sha256: hash of model and messages.
         messages: the messages that were sent.
         attempts: the attempts, numbered from 1.
-        chosen: number of the attempt whose text is arriving or has arrived; 0 as long as there is none.
+        chosen: number of the attempt whose text is arriving or has arrived; 0 before any text arrives.
         kept: how many text fragments are from earlier attempts.
         ended: end of the run, in seconds since it started; None before that.
         error: the exception that the run failed with; None if it did not fail.
@@ -310,13 +310,13 @@ class RunRecord:
                 )
         return self
 
-    def ended_at(self, number: int, at: float, text: str, **changes: Any) -> RunRecord:
+    def ended_at(self, number: int, at: float, text: Callable[[], str], **changes: Any) -> RunRecord:
         """Return the record after the end of an attempt; tokens that its provider has not counted are estimated.
 
         Args:
             number: number of the attempt, from 1.
             at: end of the attempt, in seconds since the run started.
-            text: the text that the attempt has sent.
+            text: returns the text that the attempt has sent; called only if its tokens have to be estimated.
             changes: new values of fields of `Attempt`.
         """
         record = self.updated(number, ended=at, **changes)
@@ -326,7 +326,7 @@ class RunRecord:
         reported = attempt.usage or Usage()
         if reported.completion_tokens is None:
             prompt = attempt.prompt_tokens if reported.prompt_tokens is None else reported.prompt_tokens
-            reported = Usage(prompt, estimate_tokens(text + attempt.reasoning), estimated=True)
+            reported = Usage(prompt, estimate_tokens(text() + attempt.reasoning), estimated=True)
         return record.updated(number, usage=reported)
 
     def to_dict(self) -> dict[str, Any]:

@@ -358,6 +358,7 @@ class RecordedError(NbretryError):
     """
 
     is_recorded = True
+    """Tells `nbretry._utils.exceptions.type_name`, which does not import this module, to use ``type_name``."""
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ def whole_characters(text: str) -> str:
 
 
 def masked(value: Any) -> Any:
-    """Return a record with every secret in its texts masked; the data of images is kept, as it has no secrets."""
+    """Return a record with every secret in its texts masked. Image data stays as it is: it holds no secrets."""
     if isinstance(value, str):
         return value if _IMAGE.fullmatch(value) else mask(value)
     if isinstance(value, dict):

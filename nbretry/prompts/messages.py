@@ -11,6 +11,8 @@ from nbretry.types import Content, Message, Messages
 
 __all__ = ["build_messages", "tidy"]
 
+_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
+
 
 def build_messages(prompt: Content, system: str | None = None, history: Sequence[Message] = ()) -> Messages:
     """Return the messages for one question.
@@ -45,9 +47,6 @@ def _encodable(content: Any) -> Any:
     except UnicodeEncodeError:
         return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return content
-
-
-_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+|\A\s+\Z")
 
 
 def tidy(prompt: str) -> str:

@@ -31,6 +31,8 @@ __all__ = [
     "save_key",
 ]
 
+KeyState: TypeAlias = Literal["set", "not set", "not needed"]
+
 KEYRING_SERVICE = "nbretry"
 """Service name of the keys in the system keyring; the user name of each is its environment variable."""
 
@@ -225,6 +227,3 @@ def _shown(path: Path) -> str:
     with suppress(OSError, ValueError):
         return os.path.relpath(path, Path.cwd())
     return path.name
-
-
-KeyState: TypeAlias = Literal["set", "not set", "not needed"]

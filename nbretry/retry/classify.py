@@ -29,7 +29,7 @@ from nbretry.errors import (
     ServerError,
 )
 
-__all__ = ["FailureKind", "classify", "parse_retry_after", "retry_after_of"]
+__all__ = ["FailureKind", "classify", "parse_retry_after", "retry_after_of", "status_error"]
 
 _ONE_PROVIDER = re.compile(
     r"unsupported|(?:not|n't) support|unrecogni[sz]ed|unknown (?:parameter|argument|field|name)|not permitted",

@@ -17,6 +17,8 @@ from nbretry.retry.classify import FailureKind, classify, retry_after_of
 
 __all__ = ["Decision", "OnBreak", "RetryPolicy", "check_hedge_after"]
 
+_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
+
 OnBreak: TypeAlias = Literal["raise", "restart", "continue"]
 """What happens when a stream breaks off after content; see `RetryPolicy`."""
 
@@ -122,9 +124,6 @@ class RetryPolicy:
         [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
         """
         return float(min(self.backoff_max, self.backoff_initial * 2.0 ** min(retry - 1, 64)))
-
-
-_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 
 
 def check_hedge_after(value: float | str | None) -> None:

@@ -15,7 +15,7 @@ from nbretry.answer import Answer
 from nbretry.errors import ConfigError
 from nbretry.events import Event, TextDelta, from_json, to_json
 
-__all__ = ["JsonLinesRenderer", "RunLog", "RunWriter", "Writable", "read_events", "read_runs"]
+__all__ = ["JsonLinesRenderer", "RunLog", "Writable", "read_events", "read_runs"]
 
 logger = logging.getLogger("nbretry")
 
@@ -40,9 +40,9 @@ class RunLog:
         except OSError as error:
             raise ConfigError(f"the log cannot be written to {path}: {error.strerror or error}") from error
 
-    def run(self) -> RunWriter:
+    def run(self) -> JsonLinesRenderer:
         """Return a renderer that writes the events of one run to this log."""
-        return RunWriter(self)
+        return JsonLinesRenderer(self, uuid.uuid4().hex[:12])
 
     def close(self) -> None:
         """Close the file; later events are discarded."""
@@ -61,28 +61,8 @@ class RunLog:
                 logger.warning("the log in %s has ended: %s", self.path, error)
                 self._file.close()
 
-
-class RunWriter:
-    """A renderer that writes one run's events to a log.
-
-    Args:
-        log: the log to write to.
-    """
-
-    def __init__(self, log: RunLog) -> None:
-        self._log = log
-        self._renderer = JsonLinesRenderer(self, uuid.uuid4().hex[:12])
-
-    def __call__(self, event: Event, answer: Answer) -> None:
-        """Write one event."""
-        self._renderer(event, answer)
-
-    def write(self, text: str) -> None:
-        """Write whole lines."""
-        self._log.write(text)
-
     def flush(self) -> None:
-        """Do nothing: the log flushes every write."""
+        """Do nothing: `write` flushes the file."""
 
 
 class Writable(Protocol):

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from short_runs import SECRET
 
-from nbretry._utils.redaction import remember_secret
 from nbretry.cli import main
 from nbretry.providers import ScriptedProvider
 from nbretry.session.session import Session
-
-
-@pytest.fixture(autouse=True)
-def known_secret() -> None:
-    remember_secret(SECRET)
 
 
 @pytest.fixture

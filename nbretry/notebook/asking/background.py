@@ -25,7 +25,6 @@ from nbretry._utils.redaction import mask
 from nbretry.answer import Answer
 from nbretry.attempts import RunState
 from nbretry.errors import ConfigError
-from nbretry.events import Event
 from nbretry.notebook.asking.ask import ask_prepared
 from nbretry.notebook.asking.prepare import Prepared
 from nbretry.notebook.asking.user_variables import keep_late_in_shell
@@ -37,7 +36,7 @@ from nbretry.notebook.output.repainted import Bundle, is_captured
 from nbretry.renderers.tables import line_html
 from nbretry.retry.contract import warm_up
 from nbretry.session.question import Question
-from nbretry.session.runs import Paint
+from nbretry.session.runs import Paint, both
 from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class BackgroundAnswer:
         self._cancel()
 
     def exception(self) -> BaseException | None:
-        """Return the exception that awaiting it raises; None if there is none or the run has not ended yet."""
+        """Return the exception that awaiting it raises; None if it raises no exception or the run is still going."""
         return self._exception
 
     def result(self, timeout: float | None = None) -> Any:
@@ -353,11 +352,7 @@ def noting(note: Note, paint: Paint) -> Paint:
         paint: the renderer that paints.
     """
 
-    def note_and_paint(event: Event, answer: Answer) -> None:
-        note(answer)
-        paint(event, answer)
-
-    return note_and_paint
+    return both(lambda event, answer: note(answer), paint)
 
 
 def _line(text: str) -> Bundle:

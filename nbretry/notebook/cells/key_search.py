@@ -65,7 +65,7 @@ def keys_in(source: str) -> list[tuple[str, str]]:
         source: the source of the cell.
 
     Returns:
-        Pairs of the name that the key is assigned to, empty if there is none, and the key.
+        Pairs of a name and a key: the name that the key is assigned to, or an empty string.
     """
     found: dict[str, str] = {}
     for name, value in _assigned(source):

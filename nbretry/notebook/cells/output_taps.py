@@ -43,7 +43,7 @@ class Listener(Protocol):
         """
 
     def drop(self, cell: Any, stream: str) -> None:
-        """Discard what this cell has printed to this stream, as it is not output of the cell's own."""
+        """Discard what this cell has printed to this stream: it did not come from the cell's own code."""
 
 
 class KernelTap:

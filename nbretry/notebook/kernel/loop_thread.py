@@ -19,7 +19,7 @@ _PATIENCE = 2.0
 
 
 class _LoopThread:
-    """The loop and its thread. Made at first use, and again if the thread is dead, as it is in a forked process."""
+    """The event loop and its thread, created at first use, and again in a forked process, where the thread is gone."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()

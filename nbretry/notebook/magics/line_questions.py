@@ -31,7 +31,7 @@ class LineQuestion(TokenTransformBase):
 
     @classmethod
     def find(cls, tokens_by_line: list[list[tokenize.TokenInfo]]) -> LineQuestion | None:
-        """Return a transformer for the first such line of a cell; None if there is none."""
+        """Return a transformer for the first ``%ask`` line of a cell, or None if the cell has no such line."""
         for tokens in tokens_by_line:
             first = next((token for token in tokens if token.type not in _INDENTATION), None)
             if first is not None and _QUESTION.match(first.line.splitlines()[0] if first.line else ""):

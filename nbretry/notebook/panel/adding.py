@@ -41,7 +41,7 @@ _ADDRESS_HELP = {
 _MEANT: dict[str, Meant] = {"name": "name", "base_url": "address", "model": "name", "key_variable": "variable"}
 """The text fields of the form, and what each is for."""
 
-_NOBODY_CHOSEN = "no provider is selected: select one from the list"
+_NONE_SELECTED = "no provider is selected: select one from the list"
 _KEY_TAKEN = "that looks like a key: write the name of the environment variable that holds it"
 _KEY_TAKEN_AGAIN = f"{_KEY_TAKEN}, or press Add again to go on without"
 
@@ -236,7 +236,7 @@ class AddingForm:
             if not name:
                 if self._last_known and not self._known_mistake:
                     return  # a second click
-                self._known_mistake = _NOBODY_CHOSEN
+                self._known_mistake = _NONE_SELECTED
             else:
                 try:
                     self._state.add(name)

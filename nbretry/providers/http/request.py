@@ -9,8 +9,7 @@ from typing import Any
 from nbretry.retry.deadlines import Deadlines
 from nbretry.types import Messages
 
-__all__ = ["Ask", "Endpoint"]
-
+__all__ = ["Ask", "Endpoint", "backstop"]
 
 _GRACE = 0.5
 """Seconds after a deadline at which a read times out. By then the caller has given up and reported why."""
@@ -51,7 +50,7 @@ class Ask:
     sent: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _backstop(deadlines: Deadlines, timeout: float) -> float:
+def backstop(deadlines: Deadlines, timeout: float) -> float:
     """Return the seconds without new data after which a read times out, so that it ends if its caller has given up."""
     gaps = (deadlines.first_content, deadlines.idle)
     # One number has to cover both gaps, so if one of them has no limit, the usual timeout applies to it.

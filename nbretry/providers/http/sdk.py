@@ -25,7 +25,7 @@ from nbretry._utils.redaction import mask, remember_secret
 from nbretry.errors import AuthenticationError, NotFoundError, ProviderError
 from nbretry.providers.http.clients import AsyncClients, SyncClients, http_client, is_loopback, tls_context
 from nbretry.providers.http.reader import AnswerReader
-from nbretry.providers.http.request import Ask, Endpoint, _backstop
+from nbretry.providers.http.request import Ask, Endpoint, backstop
 from nbretry.providers.http.sdk_errors import Asked, is_transport_error, translate
 from nbretry.providers.keys import find_key
 from nbretry.providers.models import read_models
@@ -300,7 +300,7 @@ class SDKProvider(BaseProvider):
         endpoint = Endpoint(url, self._key(given.pop("api_key", None), url, ask_keyring=ask_keyring))
         deadlines = given.pop("deadlines", Deadlines())
         timeout = float(given.pop("timeout", self.timeout))
-        timeout = _backstop(deadlines, timeout)
+        timeout = backstop(deadlines, timeout)
         extra: dict[str, Any] = {key: given.pop(key) for key in ("extra_headers", "extra_query") if key in given}
         given |= given.pop("extra_body", {})
         return Ask(endpoint, resolve_model(self, model), messages, stream, given, extra, timeout, deadlines)

@@ -1,18 +1,8 @@
-"""Tables as plain text."""
+"""The widths of the columns of a table."""
 
 from __future__ import annotations
 
-import pytest
-
-from nbretry._utils.redaction import remember_secret
 from nbretry.renderers.tables import table_html
-
-SECRET = "a-secret-of-these-tests"
-
-
-@pytest.fixture(autouse=True)
-def known_secret() -> None:
-    remember_secret(SECRET)
 
 
 def test_a_column_of_short_words_claims_no_width() -> None:

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from short_runs import SECRET, failed, whole
+from short_runs import failed, whole
 
-from nbretry._utils.redaction import remember_secret
 from nbretry.answer import Answer
 from nbretry.errors import ConfigError, RetryNoProviderError, RetryProviderError
 from nbretry.events import (
@@ -23,12 +22,6 @@ from nbretry.retry.policy import RetryPolicy
 from nbretry.session.question import Question
 from nbretry.session.runs import first_answered
 from nbretry.session.session import Session
-
-
-@pytest.fixture(autouse=True)
-def known_secret() -> None:
-    remember_secret(SECRET)
-
 
 # --- the run ----------------------------------------------------------------------------------------------------------
 
