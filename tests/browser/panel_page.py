@@ -68,9 +68,12 @@ NAMES = """() => [...document.querySelectorAll('.nbretry-panel .nbretry-picker-r
   .map(one => [one.getBoundingClientRect().y, one.querySelector('.nbretry-name').innerText.trim()])
   .sort(([y], [other]) => y - other).map(([_, name]) => name)"""
 PLACE = """one => {
+  if (!one.isConnected) return null;
   const [inner, outer] = [one, one.closest('.nbretry-panel')].map(each => each.getBoundingClientRect());
   return [inner.x - outer.x, inner.y - outer.y];
 }"""
+"""Null for a part that an answer's next text has replaced between the page's look for it and this."""
+
 SETTLED = """async panel => {
   const boxes = () => [...panel.querySelectorAll('*')].map(one => one.getBoundingClientRect());
   const look = () => JSON.stringify(boxes().map(({x, y, width, height}) => [x, y, width, height]));
@@ -222,9 +225,16 @@ class PanelPage:
 
     def places(self, parts: Sequence[Locator]) -> list[tuple[float, float]]:
         """Where these begin, in pixels from the panel's upper left corner."""
-        # Each in one step, as the page may be scrolled between two.
-        places = [part.evaluate(PLACE) for part in parts]
-        return [(x, y) for x, y in places]
+        return [self.place(part) for part in parts]
+
+    def place(self, part: Locator) -> tuple[float, float]:
+        """Where this begins, in pixels from the panel's upper left corner."""
+        while True:
+            # In one step, as the page may be scrolled between two.
+            place = part.evaluate(PLACE)
+            if place is not None:
+                x, y = place
+                return x, y
 
     def settle(self) -> None:
         """Wait until the page has laid the panel out: no part of it is moved or fades any more."""
