@@ -104,6 +104,11 @@ class MaskedStream:
         self._held = text[length:]
         return mask(text[:length])
 
+    @property
+    def held(self) -> int:
+        """The number of characters that are held back now."""
+        return len(self._held)
+
     def flush(self) -> str:
         """Return the text that was held back; call this after the last fragment."""
         text, self._held = self._held, ""

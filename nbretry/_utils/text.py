@@ -1,12 +1,14 @@
-"""Helpers that shorten a text visibly, put it on one line, and suggest a known word for a misspelled one."""
+"""Helpers that shorten a text visibly, put it on one line, make it printable, and suggest a known word."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-__all__ = ["cut_end", "cut_middle", "cut_note", "nearest", "one_line"]
+__all__ = ["cut_end", "cut_middle", "cut_note", "nearest", "one_line", "printable"]
 
 _LONGEST_LINE = 500
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def cut_note(count: int) -> str:
@@ -50,3 +52,12 @@ def nearest(word: str, known: Sequence[str]) -> str:
         by_lower_case[name] for name in difflib.get_close_matches(word.lower(), list(by_lower_case), n=1)
     ]
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+
+
+def printable(text: str) -> str:
+    """Return text without what would steer a terminal or reorder a line.
+
+    Removed are control characters except line feed and tab, and the characters that set the direction of text. Half a
+    character, as in the path of a file, becomes a question mark.
+    """
+    return _UNSEEN.sub("", text).encode("utf-8", "replace").decode("utf-8")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from nbretry._utils.redaction import mask
 from nbretry._utils.text import one_line
 from nbretry.answer import Answer
-from nbretry.renderers.compare import markdown_html
+from nbretry.renderers.by_format import bundle_of
+from nbretry.renderers.painter import in_one_block
 from nbretry.renderers.reasoning import reasoning_html, reasoning_text
 from nbretry.renderers.report import report_html, report_text, seconds
 from nbretry.renderers.tables import block_html, table_html, table_text
@@ -21,12 +22,14 @@ _NOTHING = "—"
 
 def answer_bundle(answer: Answer) -> dict[str, str]:
     """Return an answer with its collapsed reasoning and its report, by MIME type."""
-    body = markdown_html(answer.text) if answer.text else ""
-    parts = [reasoning_text(answer), mask(answer.text).rstrip(), report_text(answer)]
-    return {
-        "text/html": f"<div>{reasoning_html(answer)}{body}{report_html(answer)}</div>",
+    body = bundle_of("markdown", answer.text, final=True) if answer.text else {}
+    parts = [reasoning_text(answer), body.get("text/plain", "").rstrip(), report_text(answer)]
+    html = f"<div>{reasoning_html(answer)}{body.get('text/html', '')}{report_html(answer)}</div>"
+    bundle = {
+        "text/html": in_one_block(html),
         "text/plain": "\n\n".join(part for part in parts if part),
     }
+    return bundle if not body else {**bundle, "text/markdown": body["text/markdown"]}
 
 
 def answers_html(answers: Sequence[Answer]) -> str:

@@ -13,11 +13,11 @@ from html import escape
 
 from nbretry._utils.exceptions import describe
 from nbretry._utils.redaction import mask
-from nbretry._utils.text import cut_end, cut_middle
+from nbretry._utils.text import cut_end, cut_middle, printable
 from nbretry.answer import Answer
 from nbretry.attempts import Attempt
-from nbretry.renderers.console import printable
-from nbretry.renderers.report import AS_WRITTEN, SIGNS, measures, outcome, seconds
+from nbretry.renderers.painter import AS_WRITTEN
+from nbretry.renderers.report import SIGNS, measures, outcome, seconds
 from nbretry.renderers.timeline import COLOURS, Span, bar_html, last_moment, sample_html, spans_of
 from nbretry.renderers.tracebacks import has_traceback, traceback_text
 

@@ -1,4 +1,4 @@
-"""Render an answer in the requested format, as data by MIME type."""
+"""Render an answer in the format that was requested, as data by MIME type."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from html import escape
 
 from nbretry._extract import code_of, fenced_blocks, json_of
 from nbretry._utils.redaction import mask
-from nbretry.renderers.markdown import safe_markdown
-from nbretry.renderers.report import AS_WRITTEN
+from nbretry._utils.text import printable
+from nbretry.renderers.markdown import fenced, safe_markdown
+from nbretry.renderers.painter import AS_WRITTEN, LONGEST_DRAWN, answer_html, in_one_block, plain_answer_html
 from nbretry.types import Format
 
 __all__ = ["bundle_of"]
@@ -17,62 +18,67 @@ __all__ = ["bundle_of"]
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; media-src data:"
 _PAGE = (
     f'<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-    '<meta http-equiv="x-dns-prefetch-control" content="off"><base target="_blank">'
+    '<meta http-equiv="x-dns-prefetch-control" content="off">'
     "<style>body{font-family:sans-serif;margin:8px}</style>\n"
 )
-"""Beginning of a page with untrusted HTML: it loads nothing, and a click on a link leads nowhere in a sandbox."""
+"""Begin of the page in the frame. Its policy loads nothing."""
 
 _FRAME = "width:100%;height:24em;resize:vertical;border:1px solid #8886;background:white;color-scheme:light"
 _MOST_GROWTH = 20
-_OPENS_CONNECTION = re.compile(r"<(?=link\b)", re.IGNORECASE)
+
+# Neither the sandbox of a frame nor its policy prevents a click from leading it to another page, so no attribute may
+# say where to. The name of an attribute cannot be written in any other way; SVG can set one with ``attributeName``.
+_LEADS_AWAY = re.compile(
+    r"(?<![\w-])(?:href|action|formaction|ping|srcdoc|http-equiv|attributename)(?=\s*+=)", re.IGNORECASE
+)
 
 
 def bundle_of(format: Format, text: str, final: bool) -> dict[str, str]:  # noqa: A002
-    """Return an answer by MIME type, with every known secret masked. Showing it loads nothing and runs nothing.
+    """Return the data that shows an answer. Showing it loads and runs nothing, and every known secret is masked.
 
     Args:
-        format: format of the answer.
-        text: text of the answer, possibly cut off anywhere.
-        final: whether the answer is complete. While it is not, the data may have only the type that a notebook shows.
+        format: the requested format.
+        text: the answer's text, possibly cut off anywhere.
+        final: whether the answer is complete. Before that, the answer is HTML only.
 
     Returns:
-        Data by MIME type. If ``final``, it includes ``text/plain``: the answer as the model wrote it, but ``json``
-        indented and ``html`` without a fence.
+        Data by MIME type: ``text/html``, which notebooks show; ``text/markdown`` for programs that convert notebooks,
+        except for ``text`` and ``html``; and ``text/plain``, which is safe to print.
     """
-    masked = mask(text)
     match format:
         case "text":
-            lines = "<br>".join(escape(masked.replace("\r\n", "\n")).split("\n"))
-            # Dollar signs are not formulas here, and line breaks must remain even if a viewer drops styles.
+            masked = mask(text).replace("\r\n", "\n")
+            lines = "<br>".join(escape(masked).split("\n"))
+            # A line break is one also where no style is kept.
             shown = f'<div class="{AS_WRITTEN}" dir="auto" style="white-space:pre-wrap">{lines}</div>'
-            return {"text/html": shown, "text/plain": masked}
+            return {"text/html": shown, "text/plain": printable(masked)} if final else {"text/html": shown}
         case "html" if final:
             source = mask(code_of(text) if fenced_blocks(text) else text)
-            return {"text/html": _sandboxed(source), "text/plain": source}
+            return {"text/html": _sandboxed(source), "text/plain": printable(source)}
         case "json" if final and (pretty := _pretty(text)) is not None:
-            data = {"text/markdown": safe_markdown(_fenced(pretty, "json")), "text/plain": pretty}
+            markdown, plain = fenced(pretty, "json"), pretty
         case "code" | "json" | "html":
-            data = {"text/markdown": safe_markdown(_as_block(text, format)), "text/plain": masked}
+            plain = mask(text)
+            markdown = _as_block(plain, format)
         case _:
-            data = {"text/markdown": safe_markdown(text), "text/plain": masked}
-    return data if final else {"text/markdown": data["text/markdown"]}
+            markdown = plain = mask(text)
+    is_long = len(markdown) > LONGEST_DRAWN  # so that it is not masked again, which takes a while
+    html = plain_answer_html(plain) if is_long else answer_html(markdown)
+    if not final:
+        return {"text/html": html}
+    hardened = fenced(plain) if is_long else safe_markdown(markdown)
+    return {"text/html": html, "text/markdown": hardened, "text/plain": printable(plain)}
 
 
 def _as_block(text: str, format: Format) -> str:  # noqa: A002
-    """Return the answer as Markdown: JSON or code without a fence gets one, an answer that begins as prose does not."""
+    """Return the answer as Markdown, in a fence if it has none and is not a sentence."""
     if fenced_blocks(text) or (format != "json" and not code_of(text)):
         return text
-    return _fenced(text.strip("\n"), "" if format == "code" else format)
-
-
-def _fenced(text: str, language: str) -> str:
-    longest = max(map(len, re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{text}\n{fence}\n"
+    return fenced(text.strip("\n"), "" if format == "code" else format)
 
 
 def _pretty(text: str) -> str | None:
-    """Return the JSON of the answer, indented; None if there is none or indenting makes it far too long."""
+    """Return the answer's JSON, indented; None if it has none."""
     try:
         value = json_of(text)
         pretty = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
@@ -80,16 +86,16 @@ def _pretty(text: str) -> str | None:
         return None
     try:
         pretty.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which cannot be shown or saved
+    except UnicodeEncodeError:  # a lone surrogate, which nothing that is shown or saved can hold
         pretty = json.dumps(value, indent=2)
-    # Pointlessly deep nesting would be nothing but indentation.
+    # Indentation of something nested very deeply would be much larger than the text.
     return mask(pretty) if len(pretty) <= _MOST_GROWTH * len(text) else None
 
 
 def _sandboxed(source: str) -> str:
-    """Return untrusted HTML in a frame that runs no script, with its source below for viewers that show no frames."""
-    page = _PAGE + _OPENS_CONNECTION.sub("&lt;", source)
-    return (
+    """Return HTML in a frame that runs no script and leads nowhere, and below it its source."""
+    page = _PAGE + _LEADS_AWAY.sub(r"data-\g<0>", source)
+    return in_one_block(
         f'<iframe sandbox="" referrerpolicy="no-referrer" style="{_FRAME}" srcdoc="{escape(page)}"></iframe>'
         f"<details><summary>HTML</summary><pre>{escape(source)}</pre></details>"
     )

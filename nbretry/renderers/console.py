@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from nbretry._utils.redaction import MaskedStream, mask
+from nbretry._utils.text import printable
 from nbretry.answer import Answer
 from nbretry.events import (
     AttemptCancelled,
@@ -77,9 +78,3 @@ class ConsoleRenderer:
             self._in_line = False
         self._err.write(printable(mask(line)) + "\n")
         self._err.flush()
-
-
-def printable(text: str) -> str:
-    """Return the text without characters that a terminal cannot show, or that untrusted text could control it with."""
-    shown = "".join(c for c in text if c in "\n\t" or (ord(c) >= 32 and not 127 <= ord(c) < 160))
-    return shown.encode("utf-8", "replace").decode("utf-8")

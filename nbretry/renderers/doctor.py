@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nbretry.renderers.report import AS_WRITTEN, seconds
+from nbretry.renderers.painter import AS_WRITTEN
+from nbretry.renderers.report import seconds
 from nbretry.renderers.roster import key_text
 from nbretry.renderers.tables import cell_html, cell_text, table_text
 from nbretry.session.diagnosis import Diagnosis

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from nbretry._utils.redaction import mask
+from nbretry._utils.text import printable
 from nbretry.prices import dollars
-from nbretry.renderers.console import printable
 from nbretry.renderers.roster import availability, key_text
 from nbretry.renderers.tables import block_html, table_html, table_text
 from nbretry.session.plan import Plan

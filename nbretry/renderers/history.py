@@ -12,11 +12,10 @@ from html import escape
 
 from nbretry._utils.redaction import mask
 from nbretry._utils.serialization import whole_characters
+from nbretry._utils.text import printable
 from nbretry.prompts.conversations import Conversation
 from nbretry.prompts.turn import Turn, text_of
-from nbretry.renderers.compare import markdown_html
-from nbretry.renderers.console import printable
-from nbretry.renderers.report import AS_WRITTEN
+from nbretry.renderers.painter import AS_WRITTEN, markdown_html, with_style
 from nbretry.renderers.tables import cell_html, cell_text, table_text
 
 __all__ = ["conversation_html", "conversation_text", "history_html", "history_text"]
@@ -88,8 +87,9 @@ def conversation_html(conversation: Conversation) -> str:
         parts.append(f'<div style="{_WHO}">{_escaped(_asked_line(turn))}</div>')
         parts.append(f'<div dir="auto" style="{_QUESTION}">{escape(_question(turn))}</div>')
         parts.append(f'<div style="{_WHO}">{_escaped(_answered_line(turn))}</div>')
-        parts.append(f'<div dir="auto" style="{_ANSWER}">{markdown_html(whole_characters(turn.answer))}</div>')
-    return f'<div class="nbretry-conversation" style="margin:0.2em 0">{"".join(parts)}</div>'
+        html = markdown_html(whole_characters(turn.answer))
+        parts.append(f'<div class="{AS_WRITTEN}" dir="auto" style="{_ANSWER}">{html}</div>')
+    return with_style(f'<div class="nbretry-conversation" style="margin:0.2em 0">{"".join(parts)}</div>')
 
 
 def _row(conversation: Conversation) -> str:

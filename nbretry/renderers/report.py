@@ -14,11 +14,11 @@ from nbretry._utils.redaction import mask
 from nbretry.answer import Answer
 from nbretry.attempts import Attempt
 from nbretry.prices import dollars
+from nbretry.renderers.painter import AS_WRITTEN
 from nbretry.renderers.timeline import COLOURS, last_moment, timeline_html
 from nbretry.types import Usage
 
 __all__ = [
-    "AS_WRITTEN",
     "SIGNS",
     "attempt_line",
     "measures",
@@ -29,9 +29,6 @@ __all__ = [
     "status_line",
     "summary",
 ]
-
-AS_WRITTEN = "mathjax_ignore tex2jax_ignore"
-"""CSS classes that switch off formulas: two dollar signs are two amounts of money."""
 
 SIGNS = {"answered": "✓", "failed": "✗", "stopped": "■", "running": "…", "skipped": "–", "cancelled": "–"}
 """Sign for each state of an attempt."""

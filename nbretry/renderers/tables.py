@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from html import escape
 
 from nbretry._utils.redaction import mask
-from nbretry.renderers.console import printable
-from nbretry.renderers.report import AS_WRITTEN
+from nbretry._utils.text import printable
+from nbretry.renderers.painter import AS_WRITTEN
 
 __all__ = ["block_html", "cell_html", "cell_text", "line_html", "table_html", "table_text"]
 

@@ -19,6 +19,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from nbretry._utils.redaction import MaskedStream, mask
+from nbretry._utils.text import printable
 from nbretry.answer import Answer
 from nbretry.events import (
     AttemptCancelled,
@@ -33,7 +34,6 @@ from nbretry.events import (
     RunStarted,
     TextDelta,
 )
-from nbretry.renderers.console import printable
 from nbretry.renderers.reasoning import ThoughtTail
 from nbretry.renderers.report import attempt_line, seconds, status_line, summary
 

@@ -356,15 +356,16 @@ def test_equal_answers_say_the_same() -> None:
 def test_how_an_answer_is_shown_by_itself() -> None:
     """An answer that nobody has painted is one bundle: reasoning, text and report, harmless and without secrets."""
     key = "sk-" + "0123456789abcdefghij"
-    events = [*TOLD[:2], ReasoningDelta(1, f"<b>{key}</b>"), FirstContent(1, 0.1), TextDelta(1, f"<i>**bold** {key}")]
+    events = [*TOLD[:2], ReasoningDelta(1, f"<b>{key}</b>"), FirstContent(1, 0.1), TextDelta(1, f"<x>**bold** {key}")]
     answer = fold([*events, AttemptSucceeded(1, "stop", 1.0), RunCompleted(1.0)])
     bundle = answer._repr_mimebundle_()
-    assert sorted(bundle) == ["text/html", "text/plain"]
+    assert sorted(bundle) == ["text/html", "text/markdown", "text/plain"]
     assert not [text for text in bundle.values() if key in text]
-    for words in ("<strong>bold</strong>", "&lt;i&gt;", "&lt;b&gt;[secret]&lt;/b&gt;", "nbretry-report", "first token"):
+    for words in ("<strong>bold</strong>", "&lt;x&gt;", "&lt;b&gt;[secret]&lt;/b&gt;", "nbretry-report", "first token"):
         assert words in bundle["text/html"]
+    assert bundle["text/markdown"] == "&lt;x>**bold** \\[secret\\]"
     assert bundle["text/plain"].startswith(
-        "reasoning: 1 word, in the answer's .reasoning\n\n<i>**bold** [secret]\n\nA · m"
+        "reasoning: 1 word, in the answer's .reasoning\n\n<x>**bold** [secret]\n\nA · m"
     )
 
 

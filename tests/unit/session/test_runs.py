@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,8 +21,11 @@ from nbretry.events import (
 from nbretry.providers import ScriptedProvider
 from nbretry.retry.policy import RetryPolicy
 from nbretry.session.question import Question
-from nbretry.session.runs import first_answered
+from nbretry.session.runs import both, drive, first_answered
 from nbretry.session.session import Session
+
+WORDS = ScriptedProvider("'Because.'")
+
 
 # --- the run ----------------------------------------------------------------------------------------------------------
 
@@ -221,3 +225,82 @@ def test_first_answered() -> None:
     assert first_answered([bad, half, good]) is good
     assert first_answered([bad, half]) is half
     assert first_answered([bad, bad]) is bad
+
+
+# --- what is done before a paint --------------------------------------------------------------------------------------
+
+
+class Preparing:
+    """A renderer whose last paint is prepared in a thread.
+
+    Args:
+        work: is done there.
+    """
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.work = work
+        self.begun = asyncio.Event()
+        self.happened: list[str] = []
+
+    def prepare(self, event: Event, answer: Answer) -> Callable[[], None] | None:
+        if not isinstance(event, RunCompleted):
+            return None
+        main, loop = threading.current_thread(), asyncio.get_running_loop()
+
+        def work() -> None:
+            self.happened.append(f"prepared {answer.text}, in a thread: {threading.current_thread() is not main}")
+            loop.call_soon_threadsafe(self.begun.set)
+            self.work()
+
+        return work
+
+    def __call__(self, event: Event, answer: Answer) -> None:
+        self.happened.append(type(event).__name__)
+
+
+@pytest.mark.parametrize("wrap", [lambda paint: paint, lambda paint: both(lambda event, answer: None, paint)])
+def test_a_paint_is_prepared_in_a_thread(wrap: Callable[[Any], Any]) -> None:
+    """What a renderer prepares is done before it paints, while the event loop does other things."""
+    turned = threading.Event()
+    paint = Preparing(lambda: turned.wait(60))
+
+    async def main() -> Answer:
+        events = Session().events(Question("Why?", [WORDS]))
+        asking = asyncio.create_task(drive(events, wrap(paint), lambda answer: None))
+        await paint.begun.wait()
+        turned.set()  # only a loop that turns gets here
+        return await asking
+
+    assert asyncio.run(main()).text == "Because."
+    assert paint.happened[-2:] == ["prepared Because., in a thread: True", "RunCompleted"]
+
+
+def test_stopped_while_it_is_prepared() -> None:
+    """A question that is stopped then is painted all the same, as what it is: complete."""
+    turned = threading.Event()
+    paint = Preparing(lambda: turned.wait(60))
+    kept: list[Answer] = []
+
+    async def main() -> None:
+        asking = asyncio.create_task(drive(Session().events(Question("Why?", [WORDS])), paint, kept.append))
+        await paint.begun.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        turned.set()
+
+    asyncio.run(main())
+    assert paint.happened[-1] == "RunCompleted"
+    assert [answer.state for answer in kept] == ["completed"]
+
+
+def test_what_cannot_be_prepared() -> None:
+    """An exception in the thread is raised once the renderer has painted."""
+
+    def fail() -> None:
+        raise OSError("no thread")
+
+    paint = Preparing(fail)
+    with pytest.raises(OSError, match="no thread"):
+        asyncio.run(drive(Session().events(Question("Why?", [WORDS])), paint, lambda answer: None))
+    assert paint.happened[-1] == "RunCompleted"
