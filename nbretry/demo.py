@@ -5,23 +5,106 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, TextIO
 
+from nbretry._utils.text import printable
 from nbretry.errors import ConfigError
-from nbretry.renderers.console import printable
+from nbretry.renderers.code_colours import STYLE_SHEET
 
 __all__ = ["run_demo"]
 
 _RULE = "─" * 72
 
 
+_BLOCKS = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "pre", "blockquote", "table", "hr", "details"}
+_LINES = {"br", "li", "tr", "div", "summary"}
+_VOID = {"br", "hr", "input"}
+
+
+class _Words(HTMLParser):
+    """Reads the visible text of an answer from its HTML, with line breaks where a page has them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self._text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\n{3,}", "\n\n", self._text).strip("\n")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if not self._open and not (tag == "div" and (dict(attrs).get("class") or "").startswith("nbretry-answer")):
+            return
+        if tag not in _VOID:
+            self._open.append(tag)
+        self._break(tag)
+        if tag == "li":
+            self._text += "- "
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._open:
+            while self._open.pop() != tag:
+                pass
+            self._break(tag)
+            if tag in ("td", "th"):
+                self._text += "  "
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] not in ("style", "script"):
+            self._text += data if "pre" in self._open else re.sub(r"\s+", " ", data)
+
+    def _break(self, tag: str) -> None:
+        count = 2 if tag in _BLOCKS else 1 if tag in _LINES else 0
+        if count and self._text.strip():
+            after_mark = self._text.endswith("\n- ")  # the paragraph of a list item
+            self._text = self._text if after_mark else self._text.rstrip(" \n") + "\n" * count
+
+
+class _Told:
+    """What has been printed of one answer, and the outputs that show it so far."""
+
+    def __init__(self) -> None:
+        self._told = ""
+        self.shown: dict[str, str] = {}
+
+    def new_words(self, is_final: bool) -> tuple[bool, str]:
+        """Return whether the answer has begun anew, and what to print of it now.
+
+        Only letters and digits are compared, as the marks of Markdown around them vanish when they are complete.
+
+        Args:
+            is_final: whether the answer is complete. Before that, its last word is held back, as it may grow.
+        """
+        text = "\n\n".join(part for part in self.shown.values() if part)
+        if not is_final:
+            text = text[: len(text) - len(re.split(r"\s", text)[-1])].rstrip()
+        places = [place for place, character in enumerate(text) if character.isalnum()]
+        said = "".join(text[place] for place in places)
+        if self._told.startswith(said):
+            return False, ""
+        pairs = enumerate(zip(self._told, said, strict=False))
+        same = next((place for place, (a, b) in pairs if a != b), min(len(self._told), len(said)))
+        is_new = same < len(self._told)
+        self._told = said
+        start = places[same - 1] + 1 if same else 0
+        if is_new:
+            start = max(text.rfind(space, 0, start) for space in " \n") + 1
+        return is_new, text[start:]
+
+
 class _Narrator:
-    """Prints a cell's outputs as they arrive; of a repainted output, only what is new."""
+    """Prints a cell's outputs as they arrive; of an answer that grows, only what is new."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._painted: dict[str, str] = {}
+        self._answers: dict[str, _Told] = {}
+        self._latest: _Told | None = None
+        self._lines: set[str] = set()
         self._headings: list[str] = []
         self._in_line = False
 
@@ -35,7 +118,9 @@ class _Narrator:
         for heading in self._headings:
             self._line(f"\n{heading}")
         self._headings.clear()
-        self._painted.clear()
+        self._lines.clear()
+        self._answers.clear()
+        self._latest = None
         self._line("")
         for line in source.splitlines():
             self._line(f"│ {line}")
@@ -47,27 +132,46 @@ class _Narrator:
         match message["msg_type"]:
             case "stream":
                 self._write(content["text"])
-            case "display_data" | "update_display_data" | "execute_result":
-                self._display(content)
+            case "display_data" | "update_display_data" | "execute_result" as kind:
+                self._display(content, is_new=kind != "update_display_data")
+            case "clear_output" if self._latest is not None:
+                self._latest.shown.clear()
             case "error":
                 self._line(f"{content['ename']}: {content['evalue']}")
 
-    def _display(self, content: dict[str, Any]) -> None:
+    def _display(self, content: dict[str, Any], is_new: bool) -> None:
         data = content["data"]
-        if "text/markdown" in data:
-            display_id = (content.get("transient") or {}).get("display_id", "")
-            before, now = self._painted.get(display_id, ""), data["text/markdown"]
-            self._painted[display_id] = now
-            if before and now.startswith(before):
-                self._write(now[len(before) :])
-            elif now != before:
-                self._line("")
-                self._write(now)
-        elif "text/plain" in data:
-            for line in data["text/plain"].splitlines():
-                if self._painted.get("line:" + line) is None:
-                    self._painted["line:" + line] = line
-                    self._line(f"  {line}")
+        display_id = (content.get("transient") or {}).get("display_id", "")
+        html = data.get("text/html", "")
+        is_growing = bool(html) and "text/plain" not in data
+        if 'class="nbretry-answer' in html or html == STYLE_SHEET:
+            # An answer that arrives has several outputs, one after the other. Its final one may replace all of them.
+            continues = self._latest if is_new else None
+            answer = continues or self._answers.get(display_id) or _Told()
+            if display_id:  # a final answer may have none
+                self._answers[display_id] = answer
+            if not is_growing:
+                answer.shown.clear()
+            answer.shown[display_id] = _Words(html).text
+            self._tell(answer, is_final=not is_growing)
+            self._latest = answer if is_growing else None
+            return
+        if is_growing and is_new and self._latest is not None:
+            self._answers[display_id] = self._latest
+        elif display_id in self._answers:
+            self._answers[display_id].shown.pop(display_id, None)
+            if not is_growing:
+                del self._answers[display_id]
+        for line in data.get("text/plain", "").splitlines():
+            if line not in self._lines:
+                self._lines.add(line)
+                self._line(f"  {line}")
+
+    def _tell(self, answer: _Told, is_final: bool) -> None:
+        begins_anew, words = answer.new_words(is_final)
+        if begins_anew:
+            self._line("")
+        self._write(words)
 
     def _line(self, text: str) -> None:
         self._write(("\n" if self._in_line else "") + text + "\n")

@@ -10,13 +10,16 @@ from functools import partial
 from nbretry._utils.clock import SYSTEM_CLOCK
 from nbretry.answer import Answer, failure_text
 from nbretry.errors import RetryProviderError
-from nbretry.events import Event, RunCancelled
+from nbretry.events import Event, RunCancelled, TextDelta
 from nbretry.retry.async_bridge import cancellation
 
 __all__ = ["Paint", "PaintColumn", "both", "drive", "drive_all", "first_answered", "nobody_answered"]
 
 Paint = Callable[[Event, Answer], None]
-"""A renderer: it is called with each event and the answer after that event."""
+"""A renderer: it is called with each event and the answer after that event. It may have a method ``prepare``."""
+
+Prepare = Callable[[Event, Answer], Callable[[], None] | None]
+"""A renderer's ``prepare``: returns work to do in a thread before the renderer is called; None if there is none."""
 
 PaintColumn = Callable[[int, Event, Answer], None]
 """A renderer of several answers: it is called with the index of an answer (from 0), an event and that answer."""
@@ -38,13 +41,19 @@ async def drive(events: AsyncGenerator[Event, None], paint: Paint, keep: Callabl
         asyncio.CancelledError: the run was stopped; the renderer was called with `RunCancelled`.
     """
     answer = Answer()
+    prepare: Prepare | None = getattr(paint, "prepare", None)
     begun = SYSTEM_CLOCK.monotonic()
     cancelled = cancellation()
     try:
         async with aclosing(events):
             async for event in events:
                 answer = answer.apply(event)
-                paint(event, answer)
+                work = None if prepare is None or isinstance(event, TextDelta) else prepare(event, answer)
+                try:
+                    if work is not None:
+                        await asyncio.to_thread(work)
+                finally:
+                    paint(event, answer)
                 if cancelled():  # the provider swallowed the cancellation and keeps sending
                     raise asyncio.CancelledError
     except RetryProviderError as error:
@@ -105,12 +114,13 @@ async def drive_all(
 
 
 def both(first: Paint, second: Paint) -> Paint:
-    """Return a renderer that passes each event and answer to two renderers."""
+    """Return a renderer that passes each event and answer to two renderers, of which the second one may prepare."""
 
     def paint(event: Event, answer: Answer) -> None:
         first(event, answer)
         second(event, answer)
 
+    paint.prepare = getattr(second, "prepare", None)  # type: ignore[attr-defined]
     return paint
 
 

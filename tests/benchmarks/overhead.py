@@ -218,7 +218,7 @@ def run_cell(client: BlockingKernelClient, cell: str) -> tuple[float, float]:
     begun = time.perf_counter()
 
     def look(message: dict[str, Any]) -> None:
-        if "text/markdown" in message["content"].get("data", {}) and not answered:
+        if "nbretry-answer" in message["content"].get("data", {}).get("text/html", "") and not answered:
             answered.append((time.perf_counter() - begun) * 1e3)
 
     reply = client.execute_interactive(cell, output_hook=look, timeout=120)

@@ -338,7 +338,10 @@ def test_kernel_loads_the_extension_and_asks(whole: Environment, monkeypatch: py
     NotebookClient(notebook, kernel_name="whole", timeout=PATIENCE, resources=resources, config=config()).execute()
     loaded, asked, told = (cell.outputs for cell in notebook.cells)
     assert loaded == []
-    assert any(output.get("data", {}).get("text/markdown", "").strip() for output in asked)
+    answer = asked[0]["data"]
+    assert "nbretry-answer" in answer["text/html"]
+    assert answer["text/markdown"].strip()
+    assert answer["text/plain"].strip()
     provider, prefix, file = told[0].text.splitlines()
     assert (provider, Path(prefix)) == ("local", whole.python.parents[1])
     assert Path(file).is_relative_to(prefix)

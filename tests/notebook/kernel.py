@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -85,6 +86,21 @@ class Ran:
         return [output.data[mime] for output in self.outputs if mime in output.get("data", {})]
 
     @property
+    def answers(self) -> list[str]:
+        """The text of each complete answer, as `answers_of` returns it."""
+        return answers_of(self.cell)
+
+    @property
+    def answer(self) -> str:
+        """The text of the answers."""
+        return "\n".join(self.answers)
+
+    @property
+    def reports(self) -> list[str]:
+        """The HTML of each report about an answer."""
+        return reports_of(self.cell)
+
+    @property
     def markdown(self) -> str:
         return "\n".join(self.of_type("text/markdown"))
 
@@ -108,21 +124,82 @@ class Ran:
         return [output.metadata["nbretry"] for output in self.outputs if "nbretry" in output.get("metadata", {})]
 
     def repaints(self) -> list[str]:
-        """Every state of the answer that was sent, in order."""
-        return [text for message in self.messages if (text := markdown_of(message))]
+        """Every state of the answers that the cell has shown, in order, with a space for all white space."""
+        return [text for _, text in self._states()]
 
     def arrived(self, text: str) -> float:
-        """When this state of the answer was first sent."""
-        return next(at for at, message in zip(self.times, self.messages, strict=True) if markdown_of(message) == text)
+        """When this state of the answer was first shown."""
+        return next(at for at, shown in self._states() if shown == text)
+
+    def _states(self) -> list[tuple[float, str]]:
+        states: list[tuple[float, str]] = []
+        shown: dict[str, str] = {}
+        is_cleared_next = False
+        for number, (at, message) in enumerate(zip(self.times, self.messages, strict=True)):
+            kind, content = message["msg_type"], message["content"]
+            is_cleared_next = is_cleared_next or kind == "clear_output"
+            if kind not in ("display_data", "update_display_data"):
+                continue
+            if is_cleared_next:
+                shown.clear()
+                is_cleared_next = False
+            shown[content["transient"].get("display_id", str(number))] = answer_in(content["data"])
+            text = " ".join(" ".join(shown.values()).split())
+            if text and (not states or states[-1][1] != text):
+                states.append((at, text))
+        return states
 
     def size(self) -> int:
         """Bytes of what the messages say, as JSON."""
         return sum(len(json.dumps(message["content"])) for message in self.messages)
 
 
-def markdown_of(message: Message) -> str:
-    """The Markdown that a message shows, or an empty string."""
-    return str(message["content"].get("data", {}).get("text/markdown", ""))
+def answers_of(cell: Any) -> list[str]:
+    """The text of each complete answer that a cell shows, as a program prints it; its HTML shows the same words."""
+    answers = []
+    for output in cell.outputs:
+        record = output.get("metadata", {}).get("nbretry", {"compare": []})
+        if "compare" in record or output.data["text/html"].startswith("<details"):
+            continue  # a report, or a comparison
+        if "text/markdown" in output.data:
+            assert answer_in(output.data).strip(), "the page shows another answer"
+        answers.append(output.data["text/plain"])
+    return answers
+
+
+def reports_of(cell: Any) -> list[str]:
+    """The HTML of each report about an answer that a cell shows."""
+    shown = [output.get("data", {}).get("text/html", "") for output in cell.outputs]
+    return [html for html in shown if html.startswith('<details class="nbretry-report')]
+
+
+def answer_in(data: dict[str, Any]) -> str:
+    """The text of the answer that an output shows, or an empty string."""
+    return Answered(data["text/html"]).answer if "nbretry-answer" in data.get("text/html", "") else ""
+
+
+class Answered(HTMLParser):
+    """Reads the words of an answer from the HTML that shows it."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.answer = ""
+        self._depth = 0
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self._depth and tag not in ("br", "hr", "input"):
+            self._depth += 1
+        elif any(name == "class" and "nbretry-answer" in (value or "") for name, value in attrs):
+            self._depth = 1
+
+    def handle_endtag(self, tag: str) -> None:
+        self._depth = max(0, self._depth - 1)
+
+    def handle_data(self, data: str) -> None:
+        if self._depth:
+            self.answer += data
 
 
 def says(words: str) -> When:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
+from nbretry.renderers.code_colours import STYLE_SHEET
+
 ACTIVE = {"script", "style", "iframe", "object", "embed", "form", "link", "meta", "base", "audio", "video"}
 ADDRESSES = ("src", "href", "srcset", "data", "action", "poster", "xlink:href")
 OUR_PICTURE = "img src=data:image/svg+xml,"
@@ -27,7 +29,7 @@ class Page(HTMLParser):
         self.handlers: list[str] = []
         self.addresses: list[str] = []
         self.text = ""
-        self.feed(page)
+        self.feed(page.replace(STYLE_SHEET, ""))  # the only one that may be there
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -16,7 +16,7 @@ from page import Page
 
 SKY = "The sky is **blue**."
 FENCED = 'Code:\\n\\n```python\\nprint(6 * 7)\\n```\\n\\nand data:\\n\\n```json\\n{"a": 1}\\n```'
-ANSWER_AND_REPORT = [["text/markdown", "text/plain"], ["text/html", "text/plain"]]
+ANSWER_AND_REPORT = [["text/html", "text/markdown", "text/plain"], ["text/html", "text/plain"]]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from kernel import Kernel, Message, kernel, says
+from kernel import Kernel, Message, answers_of, kernel, says
 from page import Page
 
 WITHIN = 60.0
@@ -39,18 +39,13 @@ def shown(cell: Any) -> list[str]:
     return [text for text in texts if text]
 
 
-def markdown(cell: Any) -> list[str]:
-    return [output.data["text/markdown"] for output in cell.outputs if "text/markdown" in output.get("data", {})]
-
-
 def test_it_streams_into_its_own_cell(nb: Kernel) -> None:
     """The cell ends at once; while another one prints and blocks the kernel, the answer grows in the first."""
     asked = nb.run("%%ask --background -p steady\nCount.")
     assert not asked.failed
-    assert asked.markdown != WHOLE
+    assert asked.answer != WHOLE
     blocking = nb.run("print('before')\ntime.sleep(4)\nprint('after')")
-    states = [message["content"]["data"].get("text/markdown", "") for message in updates(blocking.messages)]
-    growing = [state for state in states if state]
+    growing = blocking.repaints()
     assert len(growing) > 3, "it has not streamed"
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(growing))
     assert blocking.printed == "before\nafter\n"
@@ -59,7 +54,7 @@ def test_it_streams_into_its_own_cell(nb: Kernel) -> None:
         *("status", "execute_input", "stream"),
         "update_display_data",
     }, "something else than an update was sent while another cell ran"
-    assert markdown(asked.cell) == [WHOLE]
+    assert answers_of(asked.cell) == [WHOLE]
     assert shown(asked.cell)[0] == WHOLE
     assert shown(asked.cell)[1].startswith("steady · first token")
     assert [output.metadata["nbretry"]["state"] for output in asked.cell.outputs if output.metadata] == ["completed"]
@@ -70,7 +65,7 @@ def test_pure_python_work_does_not_hold_it_up(nb: Kernel) -> None:
     asked = nb.run("%%ask --background -p steady -o answer\nCount.")
     nb.run("end = time.monotonic() + 60\nwhile not answer.done() and time.monotonic() < end:\n    sum(range(10_000))")
     assert nb.value("answer.state") == "completed"
-    assert markdown(asked.cell) == [WHOLE]
+    assert answers_of(asked.cell) == [WHOLE]
 
 
 def test_several_stay_each_in_its_own_cell(nb: Kernel) -> None:
@@ -83,9 +78,9 @@ def test_several_stay_each_in_its_own_cell(nb: Kernel) -> None:
     ]
     nb.run("name = 'second'")
     nb.run("import asyncio\n[await one for one in _background[-3:]]")
-    assert markdown(cells[0].cell) == [WHOLE]
-    assert "'first'" in markdown(cells[1].cell)[0]
-    assert markdown(cells[2].cell) == ["The sky is **blue**."]
+    assert answers_of(cells[0].cell) == [WHOLE]
+    assert "'first'" in answers_of(cells[1].cell)[0]
+    assert answers_of(cells[2].cell) == ["The sky is **blue**."]
     assert "failed: dead" in shown(cells[2].cell)[1]
 
 
@@ -166,7 +161,7 @@ def test_stop(nb: Kernel) -> None:
     assert awaited.failed
     assert awaited.traceback == STOPPED
     assert nb.value("(x.state, x.answer.state, Book.opened - Book.closed)") == ("stopped", "stopped", 0)
-    assert markdown(asked.cell) == [nb.value("x.text")]
+    assert answers_of(asked.cell) == [nb.value("x.text")]
     assert shown(asked.cell)[1].startswith("stopped · slow")
 
 
@@ -235,7 +230,7 @@ def test_an_interrupt_leaves_it_alone(nb: Kernel) -> None:
     nb.run("while len(x.text) < length + 50 and time.monotonic() < end: time.sleep(0.05)")
     assert nb.value("(x.state, len(x.text) > length)") == ("running", True)
     nb.run("x.stop()\nwhile not x.done(): time.sleep(0.02)\ntime.sleep(0.1)")
-    assert markdown(asked.cell) == [nb.value("x.text")]
+    assert answers_of(asked.cell) == [nb.value("x.text")]
 
 
 def test_an_interrupt_of_a_silent_one_that_is_awaited(nb: Kernel) -> None:
@@ -255,7 +250,7 @@ def test_capture_of_another_cell_does_not_catch_it(nb: Kernel) -> None:
     capturing = nb.run("%%capture caught\nprint('caught')\nx.result()\ntime.sleep(0.5)")
     assert not capturing.failed
     assert nb.value("(len(caught.outputs), caught.stdout)") == (0, "caught\n")
-    assert markdown(asked.cell) == [WHOLE]
+    assert answers_of(asked.cell) == [WHOLE]
 
 
 def test_its_own_cell_captured(nb: Kernel) -> None:
@@ -264,7 +259,7 @@ def test_its_own_cell_captured(nb: Kernel) -> None:
     assert asked.outputs == []
     nb.run("await x")
     replayed = nb.run("caught.show()")
-    assert replayed.markdown == WHOLE
+    assert replayed.answer == WHOLE
     assert nb.value("len(caught.outputs)") == 2
 
 
@@ -274,7 +269,7 @@ def test_under_time_and_in_run_cell(nb: Kernel) -> None:
     assert "Wall time" in timed.printed
     inner = nb.run("get_ipython().run_cell('%%ask --background -p steady -o y\\nCount.');")
     nb.run("await x; await y")
-    assert markdown(timed.cell) == markdown(inner.cell) == [WHOLE]
+    assert answers_of(timed.cell) == answers_of(inner.cell) == [WHOLE]
 
 
 def test_beside_a_question_that_nests(nb: Kernel) -> None:
@@ -283,8 +278,8 @@ def test_beside_a_question_that_nests(nb: Kernel) -> None:
     nested = nb.run("for _ in range(3):\n    x = %ask -p good Why?\nprint(x.text)")
     assert nested.printed == "The sky is **blue**.\n"
     nb.run("await y")
-    assert markdown(asked.cell) == [WHOLE]
-    assert markdown(nb.run("%%ask -p good\nWhy?").cell) == ["The sky is **blue**."]
+    assert answers_of(asked.cell) == [WHOLE]
+    assert answers_of(nb.run("%%ask -p good\nWhy?").cell) == ["The sky is **blue**."]
 
 
 def test_a_synchronous_provider_that_blocks(nb: Kernel) -> None:
@@ -292,9 +287,9 @@ def test_a_synchronous_provider_that_blocks(nb: Kernel) -> None:
     blocked = nb.run("%%ask --background -p blocked -o x\nWhy?")
     other = nb.run("%%ask --background -p steady -o y\nCount.")
     nb.run("await y")
-    assert markdown(other.cell) == [WHOLE]
+    assert answers_of(other.cell) == [WHOLE]
     nb.run("Book.release.set()\nawait x")
-    assert markdown(blocked.cell) == ["before after"]
+    assert answers_of(blocked.cell) == ["before after"]
 
 
 def test_a_conversation_goes_on(nb: Kernel) -> None:
@@ -302,8 +297,8 @@ def test_a_conversation_goes_on(nb: Kernel) -> None:
     nb.run("%%ask --background --new -c talk -p good -o x\nWhy is the sky blue?")
     nb.run("await x")
     next_one = nb.run("%%ask -c talk -p echo\nAnd the sea?")
-    assert "The sky is **blue**." in next_one.markdown
-    assert "Why is the sky blue?" in next_one.markdown
+    assert "The sky is **blue**." in next_one.answer
+    assert "Why is the sky blue?" in next_one.answer
 
 
 def test_json(nb: Kernel) -> None:
@@ -357,19 +352,19 @@ def test_unload_leaves_it_alone(nb: Kernel) -> None:
     asked = nb.run("%%ask --background -p steady -o x\nCount.")
     nb.run("%unload_ext nbretry")
     nb.run("await x")
-    assert markdown(asked.cell) == [WHOLE]
+    assert answers_of(asked.cell) == [WHOLE]
     nb.run("%load_ext nbretry")
-    assert nb.run("%%ask -p good\nWhy?").markdown == "The sky is **blue**."
+    assert nb.run("%%ask -p good\nWhy?").answer == "The sky is **blue**."
 
 
 def test_an_end_between_two_cells_is_saved(nb: Kernel) -> None:
     """nbclient hears nothing between two cells: what has changed there is said again when the next one begins."""
     asked = nb.run("%%ask --background -p steady -o x\nCount.")
     time.sleep(4.0)
-    assert markdown(asked.cell) != [WHOLE]
+    assert answers_of(asked.cell) != [WHOLE]
     nb.run("pass")
     assert nb.value("x.done()")
-    assert markdown(asked.cell) == [WHOLE]
+    assert answers_of(asked.cell) == [WHOLE]
     again = nb.run("pass")
     assert updates(again.messages) == [], "said more often than needed"
 
@@ -382,7 +377,7 @@ def test_no_end_is_lost_among_short_cells(nb: Kernel) -> None:
         nb.run("pass")
     nb.run("[await one for one in _background[-12:]];")
     for ran in asked:
-        assert markdown(ran.cell) == ["The sky is **blue**."]
+        assert answers_of(ran.cell) == ["The sky is **blue**."]
         assert shown(ran.cell)[1].startswith("good · first token")
 
 
@@ -396,7 +391,7 @@ def test_the_saved_notebook(nb: Kernel, tmp_path: Path) -> None:
     nbformat.write(nbformat.v4.new_notebook(cells=nb.client.nb.cells[first:]), path)
     document = nbformat.read(path, as_version=4)
     nbformat.validate(document)
-    assert [markdown(cell) for cell in document.cells[:2]] == [[WHOLE], ["The sky is **blue**."]]
+    assert [answers_of(cell) for cell in document.cells[:2]] == [[WHOLE], ["The sky is **blue**."]]
     assert "asking" not in path.read_text(encoding="utf-8")
     for cell in document.cells[:2]:
         for output in cell.outputs:

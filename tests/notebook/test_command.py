@@ -48,7 +48,7 @@ def test_doctor_wherever_it_stands(nb: Kernel, cell: str) -> None:
     assert not ran.failed, ran.traceback
     assert "Can answer: good." in ran.plain
     assert nb.value("r") is None
-    assert nb.run("%%ask -p good\nWhy?").markdown == "The sky is **blue**."
+    assert nb.run("%%ask -p good\nWhy?").answer == "The sky is **blue**."
 
 
 def test_doctor_under_capture(nb: Kernel) -> None:

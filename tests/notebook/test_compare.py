@@ -174,7 +174,7 @@ def test_kept_comparison_is_shown_in_a_later_cell(nb: Kernel) -> None:
     later = nb.run("x")
     assert [output.data for output in later.outputs] == [output.data for output in first.outputs]
     assert later.records == first.records
-    assert nb.run("x[0]").markdown == SKY
+    assert nb.run("x[0]").answer == SKY
 
 
 def test_saved_comparison_reads_the_same(tmp_path: Path, providers: str) -> None:

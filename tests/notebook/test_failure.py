@@ -51,9 +51,9 @@ def test_everyone_fails(nb: Kernel, cell: str) -> None:
     lines = ran.traceback.splitlines()
     assert "\n".join(lines[:3]) == EVERYONE_FAILED
     assert sorted(lines[3:]) == lines[1:3], "the second round"
-    assert ran.of_type("text/markdown") == []
+    assert ran.answers == []
     assert "nobody answered" in ran.plain
-    assert len(ran.of_type("text/html")) == 1
+    assert len(ran.of_type("text/html")) == len(ran.reports) == 1
     assert nb.value("_answer.state") == "failed"
     attempts = nb.value("[(a.provider, a.state, type(a.exception).__name__) for a in _answer.attempts]")
     assert attempts[:2] == [("dead", "failed", "APIConnectionError"), ("hopeless", "failed", "ValueError")]
@@ -66,7 +66,7 @@ def test_answer_begins_anew(nb: Kernel) -> None:
     ran = nb.run("%%ask -p fading,good\nWhy?")
     assert not ran.failed
     assert ran.repaints()[0].startswith("half an")
-    assert ran.markdown == "The sky is **blue**."
+    assert ran.answer == "The sky is **blue**."
     assert "half an" not in ran.plain
     assert "failed: fading" in ran.plain
     report = ran.of_type("text/html")[-1]
@@ -75,11 +75,22 @@ def test_answer_begins_anew(nb: Kernel) -> None:
     assert nb.value("(_answer.text, _answer.attempts[0].given_up)") == ("The sky is **blue**.", "half an ans")
 
 
+def test_withdrawn_text_is_told_while_the_next_one_answers(nb: Kernel) -> None:
+    """While the next provider answers, the line below its text says who it is, and whose text was withdrawn."""
+    ran = nb.run("%%ask -p fading,steady\nCount.")
+    shown = [message["content"].get("data", {}).get("text/html", "") for message in ran.messages]
+    growing = [html for html in shown if "word3" in html and "word19" not in html]
+    assert growing
+    assert all("… steady · the text of fading, which broke off, was withdrawn" in html for html in growing)
+    assert any("… fading" in html for html in shown if "half an" in html)
+    assert not any("withdrawn" in html or "… " in html for html in ran.of_type("text/html"))
+
+
 def test_answer_goes_on(nb: Kernel) -> None:
     """With ``--on-break continue`` the next provider goes on from the text so far, and both are named."""
     ran = nb.run("%%ask -p broken,good --on-break continue\nWhy?")
     assert not ran.failed
-    assert ran.markdown == "half an ansThe sky is **blue**."
+    assert ran.answer == "half an ansThe sky is **blue**."
     assert "broken + good" in ran.plain
 
 
@@ -90,7 +101,7 @@ def test_answer_breaks_off(nb: Kernel) -> None:
     assert ran.traceback == (
         "RetryProviderError: broken broke off after it had begun to answer:\nbroken: APIConnectionError: reset"
     )
-    assert ran.of_type("text/markdown") == ["half an ans"]
+    assert ran.answers == ["half an ans"]
     assert "broken broke off" in ran.plain
     assert nb.value("(_answer.text, _answer.provider, Book.opened)") == ("half an ans", "broken", 1)
 

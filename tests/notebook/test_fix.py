@@ -22,7 +22,7 @@ def fixed(nb: Kernel, rest: str = "") -> str:
     """What a provider hears when the last exception is to be fixed."""
     ran = nb.run(f"%nbretry fix -p good {rest}")
     assert not ran.failed, ran.traceback
-    assert ran.markdown == "The sky is **blue**."
+    assert ran.answer == "The sky is **blue**."
     return str(nb.value("Book.prompts[-1]"))
 
 
@@ -305,5 +305,5 @@ def test_a_question_with_its_mark(nb: Kernel) -> None:
     nb.run("1 / 0")
     ran = nb.run("%nbretry fix -p good Is it my data?")
     assert not ran.failed, ran.traceback
-    assert ran.markdown
+    assert ran.answer
     assert nb.value("Book.prompts[-1].endswith('Is it my data?')") is True

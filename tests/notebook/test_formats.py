@@ -152,7 +152,8 @@ def test_json_gives_the_object(nb: Kernel, cell: str, variable: str) -> None:
     assert not ran.failed, ran.traceback
     assert nb.value(f"{variable} == Point(1, 2)") is True
     assert nb.value("(type(_answer).__name__, _answer.json())") == ("Answer", {"x": 1, "y": 2})
-    assert ran.markdown == '```json\n{\n  "x": 1,\n  "y": 2\n}\n```\n'
+    assert ran.answers == ['{\n  "x": 1,\n  "y": 2\n}']
+    assert ran.markdown == '```json\n{\n  "x": 1,\n  "y": 2\n}\n```'
     assert '"y": {"title"' in nb.value("p.asked[0][0]['content']")
 
 
@@ -184,7 +185,8 @@ def test_asking_again(nb: Kernel) -> None:
     assert messages[4]["content"] == '{"name": 5}'
     assert second in messages[5]["content"]
     assert messages[0]["content"].startswith("Short.\n\nAnswer with JSON only")
-    assert ran.of_type("text/markdown")[-1] == '```json\n{\n  "name": "Ada"\n}\n```\n'
+    assert ran.answers == ["Sorry?", '{\n  "name": 5\n}', '{\n  "name": "Ada"\n}']
+    assert ran.of_type("text/markdown")[-1] == '```json\n{\n  "name": "Ada"\n}\n```'
 
 
 @pytest.mark.parametrize(("option", "times"), [("", 3), ("--retries 0", 1), ("--retries 1", 2), ("--retries 4", 5)])
@@ -309,9 +311,9 @@ def test_html(nb: Kernel) -> None:
 @pytest.mark.parametrize(
     ("form", "text", "coming"),
     [
-        ("html", "<p>begun", "```html\n<p>begun\n```\n"),
-        ("json", '{"begun": ', '```json\n{"begun": \n```\n'),
-        ("code", "begun = ", "```\nbegun = \n```\n"),
+        ("html", "<p>begun", "<p>begun"),
+        ("json", '{"begun": ', '{"begun":'),
+        ("code", "begun = ", "begun ="),
         ("text", "*begun", ""),
     ],
 )

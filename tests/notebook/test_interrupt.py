@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from kernel import Kernel, Message, Ran, When, says
@@ -29,7 +30,7 @@ def assert_stopped(nb: Kernel, ran: Ran, case: str) -> None:
     assert nb.value("len(asyncio.all_tasks()) - tasks_before") == 0, "a task is left"
     after = nb.run("%%ask -p good\nWhy?")
     assert not after.failed
-    assert after.markdown == "The sky is **blue**."
+    assert after.answer == "The sky is **blue**."
 
 
 STREAMING = {
@@ -52,7 +53,7 @@ def test_interrupt_while_streaming(nb: Kernel, request: pytest.FixtureRequest, c
     kept = nb.value("_answer.text")
     assert ran.raised
     assert ran.traceback == error
-    assert ran.of_type("text/markdown") == [kept]
+    assert ran.answers == [kept]
     assert kept.startswith("word0 word1 word2 word3")
     assert "stopped · slow" in ran.plain
     assert [record["state"] for record in ran.records] == ["stopped"]
@@ -70,10 +71,10 @@ def test_interrupt_while_streaming(nb: Kernel, request: pytest.FixtureRequest, c
 )
 def test_interrupt_while_nothing_comes(nb: Kernel, cell: str) -> None:
     """A provider that says nothing is given up as soon as one that talks, though nothing wakes the kernel's loop."""
-    ran = nb.run(cell, interrupt_when=_updates("asking hung"))
+    ran = nb.run(cell, interrupt_when=_has_asked("asking hung"))
     assert ran.raised
     assert ran.traceback in (KEYBOARD, CANCELLED)
-    assert ran.of_type("text/markdown") == []
+    assert ran.answers == []
     assert "stopped · hung" in ran.plain
     assert_stopped(nb, ran, f"nothing comes, {cell[:12]!r}")
 
@@ -81,7 +82,7 @@ def test_interrupt_while_nothing_comes(nb: Kernel, cell: str) -> None:
 @pytest.mark.parametrize("cell", ["%%ask -p retrying\nWhy?", "%%time\n%%ask -p retrying\nWhy?"])
 def test_interrupt_while_waiting_for_a_retry(nb: Kernel, cell: str) -> None:
     """A wait of minutes before the next attempt ends with the interrupt."""
-    ran = nb.run(f"{cell}", interrupt_when=_updates("asking retrying"))
+    ran = nb.run(f"{cell}", interrupt_when=_has_asked("asking retrying"))
     assert ran.raised
     assert ran.traceback == KEYBOARD
     assert_stopped(nb, ran, f"waiting for a retry, {cell[:6]!r}")
@@ -95,7 +96,7 @@ def test_interrupt_of_a_blocked_synchronous_provider(nb: Kernel, cell: str) -> N
     ran = nb.run(cell, interrupt_when=says("before"))
     assert ran.stopped_after is not None
     assert ran.stopped_after < WITHIN, "the interrupt waited for the provider"
-    assert ran.markdown == "before "
+    assert ran.answer == "before "
     nb.run("Book.release.set()\nwhile Book.closed < Book.opened: await asyncio.sleep(0.02)")
     assert_stopped(nb, ran, f"blocked in its thread, {cell[:6]!r}")
 
@@ -107,7 +108,7 @@ def test_interrupt_inside_run_cell(nb: Kernel) -> None:
     )
     assert nb.value("type(r.error_in_exec).__name__") == "Stopped"
     assert KEYBOARD in ran.traceback
-    assert ran.markdown.startswith("word0 word1")
+    assert ran.answer.startswith("word0 word1")
     assert_stopped(nb, ran, "run_cell in an async cell")
 
 
@@ -118,7 +119,7 @@ def test_interrupt_of_two_at_once(nb: Kernel) -> None:
         interrupt_when=says("word3"),
     )
     assert ran.raised
-    assert len(ran.of_type("text/markdown")) == 2
+    assert len(ran.answers) == 2
     assert [record["state"] for record in ran.records] == ["stopped", "stopped"]
     assert nb.value("Book.opened - Book.closed") == 0
     assert nb.value("len(asyncio.all_tasks()) - tasks_before") == 0
@@ -142,6 +143,13 @@ def test_second_interrupt(nb: Kernel) -> None:
     assert_stopped(nb, ran, "twice")
 
 
-def _updates(words: str) -> When:
-    """The moment at which the provider has been asked: the second time that the status is painted."""
-    return lambda message: message["msg_type"] == "update_display_data" and says(words)(message)
+def _has_asked(words: str) -> When:
+    """A moment after these words are shown, when the provider has been asked."""
+
+    def look(message: Message) -> bool:
+        if not says(words)(message):
+            return False
+        time.sleep(0.3)
+        return True
+
+    return look

@@ -196,7 +196,7 @@ def test_a_key_in_a_cell_is_masked_from_then_on(nb: Kernel) -> None:
     """What a cell gave away is masked in everything that is shown later."""
     nb.run("client = dict(api_key='another-key-0042')")
     ran = nb.run("%%ask -p echo\nMy key is another-key-0042.")
-    assert ran.markdown == "My key is [secret]."
+    assert ran.answer == "My key is [secret]."
 
 
 def test_other_cells_are_not_warned_of(nb: Kernel) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from kernel import Kernel, environment, kernel
+from kernel import Kernel, answers_of, environment, kernel
 
 SETUP = """
 import nbretry
@@ -58,7 +58,7 @@ def test_papermill_parameters(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     out = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     asked = next(cell for cell in out.cells if cell.source.startswith("%%ask"))
-    assert asked.outputs[0].data["text/markdown"] == "You said: Where is Zürich {{ x }}?"
+    assert answers_of(asked) == ["You said: Where is Zürich {{ x }}?"]
     assert asked.outputs[1].data["text/plain"].startswith("echo · ")
     assert "nobody listens" in asked.outputs[1].data["text/plain"]
     assert out.cells[-1].outputs[0].data["text/plain"] == "'You said: Where is Zürich {{ x }}?'"
@@ -86,14 +86,14 @@ def test_frames_and_figures_stay_what_they_are(nb: Kernel) -> None:
     frame = nb.run("df = pd.DataFrame({'a': [1, 2]})\ndf")
     assert "<table" in frame.of_type("text/html")[0]
     asked = nb.run("%%ask -p echo\nWhat is in {{ df.shape }}?\n\n{{ df }}")
-    assert asked.markdown.startswith("You said: What is in ")
+    assert asked.answer.startswith("You said: What is in ")
     assert "2 rows" in nb.value("_answer.text")
     figure = nb.run("plt.plot([1, 2]);")
     assert [output.output_type for output in figure.outputs] == ["display_data"]
     assert "image/png" in figure.outputs[0].data
     both = nb.run("plt.plot([1, 2])\nx = %ask -p echo Why?\nprint(len(x.text))")
     assert not both.failed, both.traceback
-    assert both.markdown == "You said: Why?"
+    assert both.answer == "You said: Why?"
     assert any("image/png" in output.get("data", {}) for output in both.outputs)
 
 
@@ -109,7 +109,7 @@ def test_time(nb: Kernel, cell: str) -> None:
     """`%%time` says its times, and the answer is there as without it."""
     ran = nb.run(cell)
     assert not ran.failed, ran.traceback
-    assert ran.markdown == "You said: Why?"
+    assert ran.answer == "You said: Why?"
     assert "Wall time" in ran.printed
 
 
@@ -117,7 +117,7 @@ def test_capture(nb: Kernel) -> None:
     """`%%capture` takes all of it, once, and shows it again when it is asked to."""
     assert nb.run("%%capture kept\n%%ask -p dead,echo\nWhy?").outputs == []
     shown = nb.run("kept.show()")
-    assert shown.markdown == "You said: Why?"
+    assert shown.answer == "You said: Why?"
     assert "nobody listens" in shown.plain
 
 

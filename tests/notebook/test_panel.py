@@ -379,7 +379,7 @@ def test_the_kernel_stays_usable(nb: Kernel) -> None:
     ask(nb, "Count.", until="'word5' in shown()")
     ran = nb.run("n = len(shown())\ntime.sleep(3)\nprint(len(shown()) > n, p.state.phase)")
     assert ran.printed == "True running\n"
-    assert nb.run("%%ask -p good\nWhy?").markdown == "The sky is **blue**."
+    assert nb.run("%%ask -p good\nWhy?").answer == "The sky is **blue**."
 
 
 def test_answer_changes_between_cells(nb: Kernel) -> None:

@@ -12,8 +12,9 @@ SKY = "The sky is **blue**."
 
 def assert_answered(nb: Kernel, ran: Ran, text: str = SKY) -> None:
     assert not ran.failed, ran.traceback
-    assert ran.of_type("text/markdown") == [text]
-    assert len(ran.of_type("text/html")) == 1, "the report is not there once"
+    assert ran.answers == [text]
+    assert len(ran.reports) == 1, "the report is not there once"
+    assert len(ran.of_type("text/html")) == 2, "something else is left"
     assert nb.value("(_answer.text, _answer.provider)") == (text, "good")
 
 
@@ -66,14 +67,14 @@ def test_capture(nb: Kernel) -> None:
     assert captured.outputs == []
     assert nb.value("len(taken.outputs)") == 2
     shown = nb.run("taken.show()")
-    assert shown.markdown == nb.value("_answer.text")
-    assert len(shown.of_type("text/html")) == 1
+    assert shown.answer == nb.value("_answer.text")
+    assert len(shown.reports) == 1
 
 
 def test_questions_in_a_loop(nb: Kernel) -> None:
     """Each round of a loop shows its own answer."""
     ran = nb.run("texts = []\nfor n in range(3):\n    x = %ask -p good Why?\n    texts.append(x.text)")
-    assert ran.of_type("text/markdown") == [SKY] * 3
+    assert ran.answers == [SKY] * 3
     assert nb.value("texts") == [SKY] * 3
 
 
@@ -82,17 +83,17 @@ def test_two_questions_at_once(nb: Kernel) -> None:
     ran = nb.run("""
 answers = await asyncio.gather(
     nbretry.ask("A?", providers=["steady"]), nbretry.ask("B?", providers=["good"]))""")
-    assert sorted(ran.of_type("text/markdown")) == sorted(nb.value("[answer.text for answer in answers]"))
+    assert sorted(ran.answers) == sorted(nb.value("[answer.text for answer in answers]"))
     first_steady, end_good = nb.value("(answers[0].duration, answers[1].duration)")
     assert end_good < first_steady, "one waited for the other"
     shown_again = nb.run("answers[0]")
-    assert shown_again.markdown == nb.value("answers[0].text")
+    assert shown_again.answer == nb.value("answers[0].text")
 
 
 def test_value_of_the_cell_is_not_shown_twice(nb: Kernel) -> None:
     """An answer that its cell has shown while it came is not shown once more as the cell's value, but is its value."""
     ran = nb.run("a = await nbretry.ask('A?', providers=['good'])\nb = %ask -p steady Count.\na")
-    assert len(ran.of_type("text/markdown")) == 2
+    assert len(ran.answers) == 2
     assert nb.value("Out[max(Out)] is a")
 
 
@@ -181,7 +182,7 @@ def test_loading_and_unloading(tmp_path: Path, providers: str) -> None:
         assert not nb.run("%unload_ext nbretry").failed
         gone = nb.run("%%ask -p good\nWhy?")
         assert "Cell magic `%%ask` not found" in gone.printed + gone.traceback
-        assert not gone.markdown
+        assert not gone.answer
         assert nb.value(f"before == {hooks}"), "something of ours is left in the shell"
 
         assert not nb.run("%load_ext nbretry").failed

@@ -124,7 +124,7 @@ def test_the_local_model_is_passed_over(nb: Kernel) -> None:
     nb.run("pixel = b'\\x89PNG\\r\\n\\x1a\\n'")
     ran = nb.run("%%ask -p local,good\nWhat is {{ pixel }}?")
     assert not ran.failed, ran.traceback
-    assert ran.markdown == "The sky is **blue**."
+    assert ran.answer == "The sky is **blue**."
     assert "failed: local" in ran.plain
     alone = nb.run("%%ask -p local\nWhat is {{ pixel }}?")
     refusal = "local: ImageInputError: SmolLM2-135M-Instruct takes no images: name a provider whose model does"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ HOSTILE = """Hello <script>alert(1)</script> and <img src=x onerror=alert(1)> an
 """
 
 HOSTILE_CELL = f"""
+from nbretry.types import Reasoning
 hostile = {HOSTILE!r}
 class Hostile:
     name = "<script>alert('name')</script>"
@@ -54,7 +56,17 @@ class Hostile:
             raise self.failure
 nbretry.register("hostile", Hostile(*hostile.splitlines(keepends=True)))
 nbretry.register("refuses", Hostile(failure=ValueError("<script>alert('message')</script>")))
+nbretry.register("thinks", Hostile(Reasoning(hostile), "The end."))
 nbretry.register("breaks", Hostile(hostile, failure=ValueError("<img src=x onerror=alert(1)>")))
+"""
+
+PANEL_CELL = """
+import ipywidgets
+panel = nbretry.panel(["breaks", "counting"])
+made = ipywidgets.widgets.widget._instances.values()
+next(one for one in made if isinstance(one, ipywidgets.Textarea)).value = hostile
+panel.ask()
+panel
 """
 
 
@@ -75,9 +87,22 @@ def saved(tmp_path_factory: pytest.TempPathFactory, shared_kernel: Kernel) -> It
         nb.run("%%ask -p refuses,breaks --on-break raise\nWhy?")
         nb.run("x = %ask -p hostile Why?")
         nb.run("x")
-        nb.client.nb.cells = nb.client.nb.cells[first:]
+        others = len(nb.client.nb.cells)
+        nb.run("%%ask -p thinks\nWhy?")
+        nb.run("%%ask -p breaks,counting\nWhy?")
+        nb.run("%%ask -p breaks,counting --compare\nWhy?")
+        nb.run(f"%%ask -p counting --dry-run\n{HOSTILE}")
+        nb.run(f"%%ask -p refuses -c\n{HOSTILE}")
+        nb.run(f"%%ask -p counting -c\n{HOSTILE}")
+        nb.run("%nbretry history")
+        nb.run("%nbretry last")
+        nb.run(PANEL_CELL)
+        nb.run("await panel.run")
+        cells = nb.client.nb.cells
         path = directory / "saved.ipynb"
-        nbformat.write(nb.client.nb, path)
+        for name, saved in (("saved.ipynb", cells[first:others]), ("others.ipynb", cells[others:])):
+            nb.client.nb.cells = saved
+            nbformat.write(nb.client.nb, directory / name)
     return path
 
 
@@ -188,6 +213,23 @@ def test_markdown_export(document: Any) -> None:
     """nbconvert's Markdown has the answer as Markdown."""
     body, _ = MarkdownExporter().from_notebook_node(document)
     assert "Because of Rayleigh scattering." in body
+
+
+@pytest.mark.parametrize("name", ["saved.ipynb", "others.ipynb"])
+def test_markdown_export_is_harmless(saved: Path, name: str) -> None:
+    """In nbconvert's Markdown no word of a model, an exception or a question is Markdown beside the HTML of an output,
+    as it would be after an empty line."""
+    from markdown_it import MarkdownIt
+
+    document: Any = nbformat.read(saved.with_name(name), as_version=4)
+    for cell in document.cells:
+        cell.source = ""  # a question is Markdown there as anybody's cell is
+    body, _ = MarkdownExporter().from_notebook_node(document)
+    renderer = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    of_the_panel = re.compile("<style>.jp-OutputArea-child:not.*?</style>")  # hides the picture below the panel
+    page = Page(renderer.render(of_the_panel.sub("", body)))
+    page.assert_harmless()
+    assert "alert(2)" in page.text
 
 
 def _exported(document: Any) -> str:

@@ -11,7 +11,7 @@ def test_tokens_are_shown_as_they_come(nb: Kernel) -> None:
     """Before the cell ends the answer is painted several times, each time longer by what has come since."""
     ran = nb.run("%%ask -p steady\nCount.")
     states = ran.repaints()
-    final = "".join(f"word{i} " for i in range(20))
+    final = " ".join(f"word{i}" for i in range(20))
     assert states[-1] == final
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(states))
     assert len(set(states)) >= 4
@@ -23,7 +23,7 @@ def test_saved_cell_holds_the_answer_once(nb: Kernel) -> None:
     ran = nb.run("%%ask -p dead,steady\nCount.")
     assert len(ran.repaints()) > 2
     assert [sorted(output.data) for output in ran.outputs] == [
-        ["text/markdown", "text/plain"],
+        ["text/html", "text/markdown", "text/plain"],
         ["text/html", "text/plain"],
     ]
 
@@ -42,27 +42,26 @@ def test_fast_tokens_make_few_messages(nb: Kernel) -> None:
     ran = nb.run("%%ask -p fast\nCount.")
     answer = "".join(f"tok{i % 10} " for i in range(2000))
     print(f"\n2,000 tokens at once: {len(ran.messages)} messages, {ran.size()} bytes, answer of {len(answer)} bytes")
-    assert ran.repaints()[-1] == answer
+    assert ran.repaints()[-1] == answer.strip()
     assert len(ran.messages) <= 30
     assert ran.size() <= 15 * len(answer)
 
 
 def test_steady_tokens_are_repainted_in_proportion(nb: Kernel) -> None:
-    """Two thousand tokens over seconds cost some sixteen repaints a second, a small part of painting each token."""
+    """Two thousand tokens over seconds cost at most ten repaints a second, and little more than the answer."""
     ran = nb.run("%%ask -p busy\nCount.")
     answer = "".join(f"tok{i % 10} " for i in range(2000))
     took = ran.times[-1] - ran.times[0]
     print(f"\n2,000 tokens in {took:.1f} s: {len(ran.messages)} messages, {ran.size()} bytes")
-    assert ran.repaints()[-1] == answer
-    assert len(ran.repaints()) <= took / 0.06 + 5
-    every_token = len(answer) * 2000 / 2
-    assert ran.size() < every_token / 20
+    assert ran.repaints()[-1] == answer.strip()
+    assert len(ran.repaints()) <= took / 0.1 + 20
+    assert ran.size() < 20 * len(answer)
 
 
 def test_pause_leaves_nothing_unpainted(nb: Kernel) -> None:
     """What has come before a pause is painted in the pause, without waiting for the next token."""
     ran = nb.run("%%ask -p pausing\nCount.")
-    assert ran.arrived("one two three") - ran.arrived("one two ") > 0.3
+    assert ran.arrived("one two three") - ran.arrived("one two") > 0.3
 
 
 def test_kernel_goes_on_while_a_cell_asks(nb: Kernel) -> None:

@@ -60,7 +60,7 @@ class TestData(Tutorial):
 
     def test_code_is_for_the_next_cell(self, ran: Executed) -> None:
         """The code is in ``_answer.code``, and run it mends the odd reading and no other."""
-        assert "```python\ndef in_celsius(" in ran.shown("-p coder", "text/markdown")
+        assert "```python\ndef in_celsius(" in ran.answer("-p coder")
         before = ran.shown("df = pd.DataFrame(\n", "text/plain")
         assert ran.shown("exec(_answer.code)", "text/plain") == before.replace("70.3", "21.3")
         assert (NOTEBOOKS / "images" / "data-code.png").stat().st_size < 150_000
@@ -83,4 +83,4 @@ class TestData(Tutorial):
         assert re.search("<BackgroundAnswer (pending|running) · ", ran.shown('df["lake"].mean()', "text/plain"))
         assert ran.printed("await later") == "writer completed 60 words\n"
         assert ran.record("--background")["state"] == "completed"
-        assert "writer · stand-in · first token" in Page(ran.shown("--background", "text/html")).text
+        assert "writer · stand-in · first token" in Page(ran.report("--background")).text

@@ -21,7 +21,7 @@ class TestFailover(Tutorial):
         """The busy provider fails, the good one answers, and the line says so."""
         words = "%%ask -p busy,good"
         assert ran.attempts(words) == [("busy", "failed"), ("good", "answered")]
-        assert ran.shown(words, "text/markdown") == "Here I am."
+        assert ran.answer(words) == "Here I am."
         assert line_of(ran, words).startswith("good · ")
         assert line_of(ran, words).endswith(" · failed: busy")
 
@@ -73,16 +73,14 @@ class TestFailover(Tutorial):
         """After a stream that dies midway the answer is the next provider's alone; the lost text is in the report."""
         words = "%%ask -p breaks-off,another\n"
         assert ran.attempts(words) == [("breaks-off", "failed"), ("another", "answered")]
-        assert ran.shown(words, "text/markdown") == "Blue light is scattered more than red light."
+        assert ran.answer(words) == "Blue light is scattered more than red light."
         assert "the text it had sent" in report_of(ran, words)
         assert "The sky is blue because" in report_of(ran, words)
 
     def test_continue(self, ran: Executed) -> None:
         """With ``continue`` the text is that of both, and the line names both."""
         words = "--on-break continue"
-        assert ran.shown(words, "text/markdown") == (
-            "The sky is blue because blue light is scattered more than red light."
-        )
+        assert ran.answer(words) == ("The sky is blue because blue light is scattered more than red light.")
         assert line_of(ran, words).startswith("breaks-off + goes-on · ")
         assert ran.record(words)["attempts"][0]["next_step"] == "continue"
 
@@ -90,7 +88,7 @@ class TestFailover(Tutorial):
         """With ``raise`` the cell fails, nobody else is asked, and the text is kept."""
         words = "--on-break raise"
         assert ran.attempts(words) == [("breaks-off", "failed")]
-        assert ran.shown(words, "text/markdown") == "The sky is blue because"
+        assert ran.answer(words) == "The sky is blue because"
         assert error_of(ran, words)[0] == "breaks-off broke off after it had begun to answer:"
 
     def test_silence(self, ran: Executed) -> None:
@@ -195,13 +193,15 @@ class TestFailover(Tutorial):
 
 def report_of(ran: Executed, words: str) -> str:
     """The text of the report, its folds opened."""
-    return Page(ran.shown(words, "text/html")).text
+    return Page(ran.report(words)).text
 
 
 def line_of(ran: Executed, words: str) -> str:
     """The line under the answer."""
-    outputs = ran.cell(words).outputs
-    return str(next(o.data["text/plain"] for o in outputs if "text/html" in o.get("data", {}))).splitlines()[0]
+    shown = [output.get("data", {}) for output in ran.cell(words).outputs]
+    return str(next(data["text/plain"] for data in shown if "nbretry-report" in data.get("text/html", ""))).split("\n")[
+        0
+    ]
 
 
 def error_of(ran: Executed, words: str) -> list[str]:

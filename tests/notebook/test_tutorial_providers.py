@@ -50,8 +50,8 @@ class TestProviders(Tutorial):
 
     def test_own_provider(self, ran: Executed) -> None:
         """A plain class answers in a cell, with its name and its model in the line; what it raises is a failure."""
-        assert ran.shown("%%ask -p parrot\n", "text/markdown").strip() == "Who is a clever bird?"
-        assert Page(ran.shown("%%ask -p parrot\n", "text/html")).text.startswith("parrot · grey · first token ")
+        assert ran.answer("%%ask -p parrot\n").strip() == "Who is a clever bird?"
+        assert Page(ran.report("%%ask -p parrot\n")).text.startswith("parrot · grey · first token ")
         words = "-p parrot,local"
         assert ran.attempts(words) == [("parrot", "failed"), ("local", "answered")]
         exception = ran.record(words)["attempts"][0]["exception"]
@@ -76,8 +76,8 @@ class TestProviders(Tutorial):
     def test_gpt4free_class(self, ran: Executed) -> None:
         """A class with class methods is asked as it is, for the model that is named behind the colon."""
         words = "%%ask -p echo:cave-1"
-        assert ran.shown(words, "text/markdown").split() == ["Hello...", "Hello..", "Hello."]
-        assert Page(ran.shown(words, "text/html")).text.startswith("echo · cave-1 · first token ")
+        assert ran.answer(words).split() == ["Hello...", "Hello..", "Hello."]
+        assert Page(ran.report(words)).text.startswith("echo · cave-1 · first token ")
 
     def test_server_on_this_machine(self, ran: Executed) -> None:
         """A server says what models it has; asked with no model it is asked for the first, else for the one named."""

@@ -32,7 +32,7 @@ from nbretry.notebook.kernel.awaited_cells import shown_as, wakeful_loop
 from nbretry.notebook.kernel.loop_thread import spawn
 from nbretry.notebook.output.cell_output import CellOutput
 from nbretry.notebook.output.late_outputs import CellWatch, LateOutputs
-from nbretry.notebook.output.repainted import Bundle, is_captured
+from nbretry.notebook.output.places import Bundle, added_to, is_captured, output_widget
 from nbretry.renderers.tables import line_html
 from nbretry.retry.contract import warm_up
 from nbretry.session.question import Question
@@ -269,6 +269,10 @@ class _Cell:
         self._outputs: LateOutputs | None = None
         if not self._painted:
             self._publish({"text/plain": f"asking in the background; see {BACKGROUND_VARIABLE}[-1]"}, {})
+        elif output_widget(shell) is not None:
+            # It hears no updates, and nothing that comes after the code in it has ended.
+            self._captured = True
+            self._publish = added_to(_line("asking …"))
         elif not self._captured:
             self._outputs = LateOutputs(shell, _OUTPUTS)
             self._outputs.reserve(_line("asking …"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
@@ -15,7 +16,8 @@ from nbretry.events import Event, FirstContent
 from nbretry.notebook.asking.user_variables import keep_in_shell, remember_shown, show_in
 from nbretry.notebook.kernel.awaited_cells import wakeful_loop
 from nbretry.notebook.output.repainted import Bundle, RepaintedOutput, provenance
-from nbretry.renderers.compare import ComparisonConsole, comparison_html, comparison_text, headings, markdown_html
+from nbretry.renderers.compare import ComparisonConsole, column_text_html, comparison_html, comparison_text, headings
+from nbretry.renderers.growing_text import GrowingHtml
 from nbretry.session.question import Question
 from nbretry.session.runs import PaintColumn, first_answered
 from nbretry.session.session import default_session
@@ -105,7 +107,8 @@ class ComparisonOutput(RepaintedOutput):
         super().__init__(shell, captured)
         self._headings = headings(names)
         self._answers = [Answer()] * len(names)
-        markdown_html("")  # loads the parser now, so that this is not part of a measured time to the first token
+        self._texts = [GrowingHtml(partial(column_text_html, is_part=True)) for _ in names]
+        column_text_html("")  # loads the parser now, so that this is not part of a measured time to the first token
 
     def __call__(self, column: int, event: Event, answer: Answer) -> None:
         """Paint this event, now or soon; the last state is always painted."""
@@ -120,7 +123,8 @@ class ComparisonOutput(RepaintedOutput):
 
     def picture(self) -> Bundle:
         """Return all answers so far, side by side."""
-        return {"text/html": comparison_html(self._headings, self._answers)}
+        texts = [column.of(answer.text) for column, answer in zip(self._texts, self._answers, strict=True)]
+        return {"text/html": comparison_html(self._headings, self._answers, texts)}
 
     def paint_end(self, answers: Sequence[Answer]) -> None:
         """Paint the answers when all of them have ended."""
@@ -128,7 +132,7 @@ class ComparisonOutput(RepaintedOutput):
             "text/html": comparison_html(self._headings, answers),
             "text/plain": comparison_text(self._headings, answers),
         }
-        self.show(data, {"nbretry": {"compare": [provenance(answer) for answer in answers]}})
+        self.places.leave([(data, {"nbretry": {"compare": [provenance(answer) for answer in answers]}})])
 
 
 def display_comparison(shell: InteractiveShell, comparison: Comparison) -> None:

@@ -116,6 +116,9 @@ def show_in(shell: InteractiveShell) -> None:
     if shell.display_formatter is None or Answer in shell.display_formatter.ipython_display_formatter:
         return
 
+    from nbretry.notebook.cells import recorder
+
+    recorder.register(shell)  # an answer is shown in the place of its own outputs only if it knows of all others
     shell.display_formatter.ipython_display_formatter.for_type(Answer, partial(show_answer, shell))
     shell.events.register("pre_run_cell", _begin_cell)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
+
+from nbretry.notebook.cells.cell import request_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -19,6 +22,8 @@ _ANSWER = "_answer"  # as in nbretry.notebook.asking.user_variables, whose impor
 _MOST_PENDING = 500
 _LONGEST_PENDING = 8_000
 _OUTPUTS = {"stream", "execute_result", "display_data", "update_display_data", "clear_output"}
+_COUNTED = {"error", "input_request"}
+"""What a page shows as well; the kernel sends these by their type."""
 
 
 class Listener(Protocol):
@@ -28,7 +33,8 @@ class Listener(Protocol):
         """Handle an output that a kernel sends.
 
         Args:
-            kind: type of the output's message.
+            kind: type of the output's message; ``fork`` if the process was forked, as what the other process prints is
+                sent without being observed. The content of ``error``, ``input_request`` and ``fork`` is empty.
             message: message id of the request whose cell made the output.
             content: content of the output's message.
         """
@@ -57,17 +63,23 @@ class KernelTap:
         self._send: Any = None
 
     def install(self) -> None:
+        from jupyter_client.session import extract_header
+
         session = session_of(self._shell)
         send = session.send
 
         def send_and_tell(stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
-            if self._is_open and isinstance(msg_or_type, dict):
-                with suppress(Exception):  # an output must not be lost because it could not be recorded
+            with suppress(Exception):  # an output must not be lost because it could not be recorded
+                if self._is_open and isinstance(msg_or_type, dict):
                     self._tell(msg_or_type)
+                elif self._is_open and msg_or_type in _COUNTED:
+                    parent = args[1] if len(args) > 1 else kwargs.get("parent")
+                    self._tell({"msg_type": msg_or_type, "parent_header": extract_header(parent or {})})
             return send(stream, msg_or_type, *args, **kwargs)
 
         self._send = session.send = send_and_tell
         self._is_open = True
+        _open_taps.add(self)
 
     def uninstall(self) -> None:
         self._is_open = False
@@ -83,9 +95,27 @@ class KernelTap:
 
     def _tell(self, message: dict[str, Any]) -> None:
         # In a forked process the thread that holds the lock may not exist, so it would never be released.
-        if message.get("msg_type") in _OUTPUTS and os.getpid() == self._process:
+        if message.get("msg_type") in _OUTPUTS | _COUNTED and os.getpid() == self._process:
             parent = message.get("parent_header") or {}
-            self._listener.sent(message["msg_type"], parent.get("msg_id", ""), message["content"])
+            self._listener.sent(message["msg_type"], parent.get("msg_id", ""), message.get("content", {}))
+
+    def forked(self) -> None:
+        """Tell that the running cell has forked the process."""
+        if self._is_open:
+            self._listener.sent("fork", request_of(self._shell), {})
+
+
+_open_taps: weakref.WeakSet[KernelTap] = weakref.WeakSet()
+
+
+def _tell_fork() -> None:
+    for tap in list(_open_taps):
+        with suppress(Exception):
+            tap.forked()
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_parent=_tell_fork)
 
 
 class TerminalTap:

@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 import weakref
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 
     from nbretry.notebook.cells.tracebacks import Failure
 
-__all__ = ["MOST_CELLS", "context_block", "last_failure", "register", "unregister"]
+__all__ = [
+    "MOST_CELLS",
+    "context_block",
+    "has_shown",
+    "last_failure",
+    "outputs_sent",
+    "register",
+    "unregister",
+    "widgets_taking",
+]
 
 MOST_CELLS = 100
 """How many cells are remembered at most."""
@@ -57,6 +67,43 @@ def last_failure(shell: InteractiveShell) -> Failure | None:
     return None if recorder is None else recorder.failure
 
 
+def outputs_sent(shell: InteractiveShell, request: str, kind: str | None = None) -> int | None:
+    """Return how many outputs a cell or a callback has sent so far, with updates and clearings.
+
+    Args:
+        shell: the user's shell.
+        request: message id of the request that runs the code.
+        kind: type of the messages that count; all by default.
+
+    Returns:
+        The number; None if it is not known, as the cell began before nbretry was loaded.
+    """
+    recorder = _recorders.get(shell)
+    return None if recorder is None else recorder.outputs_sent(request, kind)
+
+
+def has_shown(shell: InteractiveShell, widget: Any) -> bool:
+    """Return whether an `ipywidgets.Output` has been sent something since it was last cleared.
+
+    The widget itself knows only later, when the page has told it.
+    """
+    recorder = _recorders.get(shell)
+    return recorder is not None and widget in recorder.filled
+
+
+def widgets_taking(request: str) -> list[Any]:
+    """Return each `ipywidgets.Output` that takes the outputs of this request; there are several if they are nested."""
+    if "ipywidgets" not in sys.modules or not request:
+        return []
+    from ipywidgets import Output
+    from ipywidgets.widgets import widget as module
+
+    known: Any = getattr(module, "_instances", None)  # since ipywidgets 8
+    if known is None:
+        known = module.Widget.widgets
+    return [one for one in list(known.values()) if isinstance(one, Output) and one.msg_id == request]
+
+
 class _Run:
     """A running cell with the cells that run inside it.
 
@@ -80,6 +127,9 @@ class _Recorder:
         self._runs: dict[str, _Run] = {}
         self._cells_by_message: weakref.WeakValueDictionary[str, Cell] = weakref.WeakValueDictionary()
         self._displays: weakref.WeakValueDictionary[str, ShownOutput] = weakref.WeakValueDictionary()
+        self._sent: dict[str, Counter[str]] = {}
+        self.filled: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._began_before = request_of(shell)
         self._in_kernel = session_of(shell) is not None
         self._tap: KernelTap | TerminalTap = (KernelTap if self._in_kernel else TerminalTap)(self, shell)
         for number, source in numbered_sources(shell)[-MOST_CELLS:]:
@@ -105,6 +155,13 @@ class _Recorder:
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
         self._tap.uninstall()
+
+    def outputs_sent(self, request: str, kind: str | None) -> int | None:
+        with self._lock:
+            sent = self._sent.get(request, Counter())
+            if request == self._began_before:
+                return None
+            return sent.total() if kind is None else sent[kind]
 
     def cells_before(self, count: int) -> list[Cell]:
         for stream in (sys.stdout, sys.stderr):
@@ -206,6 +263,14 @@ class _Recorder:
 
     def sent(self, kind: str, message: str, content: dict[str, Any]) -> None:
         with self._lock:
+            counted = self._sent[message] = self._sent.pop(message, Counter())
+            counted[kind] += 1
+            if len(self._sent) > MOST_CELLS:
+                del self._sent[next(iter(self._sent))]
+            for widget in widgets_taking(message):
+                (self.filled.discard if kind == "clear_output" else self.filled.add)(widget)
+            if not content:
+                return
             display_id = (content.get("transient") or {}).get("display_id")
             known = self._displays.get(display_id) if display_id else None
             if kind in ("display_data", "update_display_data") and known is not None:
@@ -230,7 +295,7 @@ def _text_of(content: dict[str, Any]) -> str:
     if str(data.get("text/html", "")).startswith(_OUR_REPORT):
         return ""
     kinds = ("text/markdown", "text/plain")
-    if "nbretry" in (content.get("metadata") or {}):
+    if 'class="nbretry-answer' in str(data.get("text/html", "")):
         kinds = ("text/plain", "text/markdown")  # the answer itself, then its form that is safe to show
     return next((data[kind] for kind in kinds if isinstance(data.get(kind), str) and data[kind]), "")
 

@@ -8,11 +8,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from nbretry._utils.serialization import masked
+from nbretry._utils.text import printable
 from nbretry.answer import Answer
 from nbretry.errors import ConfigError
 from nbretry.notebook.commands.word_parser import WordParser
 from nbretry.notebook.output.single_output import Output
-from nbretry.renderers.console import printable
 from nbretry.renderers.report import attempt_line, report_html, report_text
 from nbretry.renderers.tracebacks import traceback_text
 from nbretry.session.session import default_session

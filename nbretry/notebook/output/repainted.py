@@ -1,35 +1,39 @@
-"""Outputs of a cell that are repainted while their content grows.
+"""Base class of renderers whose outputs are repainted while their content grows.
 
-The interval between repaints grows over time, so that the amount of data sent stays proportional to the content. It
-also grows with the time that a paint takes, as the event loop is needed for the streams first. The last state is always
-painted.
+The interval between repaints grows over time, and with what a paint sends, so that the amount of data stays in
+proportion to the content. It also grows with the time that a paint takes, as the event loop is needed for the streams
+first. The last state is always painted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
+from nbretry._utils.exceptions import describe
 from nbretry._utils.serialization import masked
 from nbretry.answer import Answer
+from nbretry.notebook.output.places import Bundle, Places, is_captured
 from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Bundle", "RepaintedOutput", "is_captured", "provenance"]
+__all__ = ["DRAWN_IN_A_THREAD", "Bundle", "RepaintedOutput", "is_captured", "provenance"]
+
+logger = logging.getLogger("nbretry")
+
+DRAWN_IN_A_THREAD = 20_000
+"""Characters from which the event loop would be held too long by drawing a whole answer."""
 
 _LONGEST_INTERVAL = 1.0
-_INTERVAL_PER_SECOND = 0.02
+_INTERVAL_PER_SECOND = 0.025
 _INTERVALS_PER_PAINT = 5
-
-Bundle: TypeAlias = dict[str, Any]
-"""Data by MIME type, or metadata."""
-
-_BLANK: Bundle = {"text/html": "", "text/plain": ""}
+_CHARACTERS_PER_SECOND = 18_000
+"""What repaints may send at most; what is longer is repainted less often."""
 
 
 class RepaintedOutput:
@@ -39,25 +43,22 @@ class RepaintedOutput:
         shell: the shell whose running cell is painted into.
         captured: whether to paint only the last state, as is needed under ``%%capture``, which keeps each paint as an
             output of its own. None to find out from the shell and from the setting ``paint``.
-        publish: sends outputs, with the arguments of `IPython.core.displaypub.DisplayPublisher.publish`; the shell's
-            own by default.
+        publish: as for `nbretry.notebook.output.places.Places`.
 
     Attributes:
         shortest_interval: minimum time between two paints, in seconds.
+        places: the outputs.
     """
 
-    shortest_interval = 0.06
+    shortest_interval = 0.1
 
     def __init__(
         self, shell: InteractiveShell, captured: bool | None = None, publish: Callable[..., None] | None = None
     ) -> None:
-        self._shell = shell
-        self._publish = publish
-        self._captured = _is_painted_once(shell) if captured is None else captured
-        self._display_ids: list[str] = []
-        self._blank: set[int] = set()
+        self.places = Places(shell, _is_painted_once(shell) if captured is None else captured, publish)
         self._painted_at = 0.0
         self._paint_took = 0.0
+        self._painted_size = 0
         self._content_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -73,21 +74,29 @@ class RepaintedOutput:
 
     def paint_soon(self) -> None:
         """Paint now, or when enough time has passed since the last paint."""
-        if self._captured or self._timer is not None:
+        if self.places.once or self._timer is not None:
             return
         wait = self._painted_at + self._interval() - time.monotonic()
         if wait <= 0:
-            self.paint_now()
+            self._repaint()
         else:
-            self._timer = asyncio.get_running_loop().call_later(wait, self.paint_now)
+            self._timer = asyncio.get_running_loop().call_later(wait, self._repaint)
+
+    def _repaint(self) -> None:
+        try:
+            self.paint_now()
+        except Exception as error:  # the answer goes on, and the whole of it is painted at its end
+            logger.warning("an answer that arrives could not be shown: %s", describe(error))
 
     def paint_now(self) -> None:
         """Paint now, in place of any scheduled paint."""
         self.cancel_paint()
-        if self._captured:
+        if self.places.once:
             return
         begun = time.monotonic()
+        self._painted_size = 0
         self.paint()
+        self._painted_size += self.places.painted()
         self._painted_at = time.monotonic()
         self._paint_took = self._painted_at - begun
 
@@ -105,39 +114,20 @@ class RepaintedOutput:
         """Return the current state, for subclasses that show a single output."""
         raise NotImplementedError
 
-    def show(self, data: Bundle, metadata: Bundle | None = None, place: int = 0) -> None:
+    def show(self, data: Bundle, place: int = 0) -> None:
         """Replace the content of an output, or add a new one.
 
         Args:
             data: the new content.
-            metadata: metadata of the output.
             place: index of the output among those of this renderer, from 0; the number of outputs so far adds one.
         """
-        if self._captured:
-            self.publish(data, metadata)
-            return
-        is_new = place == len(self._display_ids)
-        if is_new:
-            self._display_ids.append(uuid.uuid4().hex)
-        self._blank.discard(place)
-        self.publish(data, metadata, transient={"display_id": self._display_ids[place]}, update=not is_new)
-
-    def blank_from(self, place: int) -> None:
-        """Empty the outputs from this index on, as outputs cannot be removed."""
-        for later in range(place, len(self._display_ids)):
-            if later not in self._blank:
-                self.show(_BLANK, place=later)
-                self._blank.add(later)
-
-    def publish(self, data: Bundle, metadata: Bundle | None = None, **kwargs: Any) -> None:
-        """Send an output with the publisher of this renderer."""
-        publish = self._publish or self._shell.display_pub.publish
-        publish(data, metadata or {}, **kwargs)
+        self._painted_size += sum(len(form) for form in data.values())
+        self.places.show(place, data)
 
     def _interval(self) -> float:
         streaming_for = 0.0 if self._content_since is None else time.monotonic() - self._content_since
         growing = min(_LONGEST_INTERVAL, max(self.shortest_interval, streaming_for * _INTERVAL_PER_SECOND))
-        return max(growing, self._paint_took * _INTERVALS_PER_PAINT)
+        return max(growing, self._paint_took * _INTERVALS_PER_PAINT, self._painted_size / _CHARACTERS_PER_SECOND)
 
 
 def _is_painted_once(shell: InteractiveShell) -> bool:
@@ -157,10 +147,3 @@ def provenance(answer: Answer) -> Bundle:
         del record["attempts"][answer.reasoned_by.number - 1]["reasoning"]
     shown: Bundle = masked(record)
     return shown
-
-
-def is_captured(shell: InteractiveShell) -> bool:
-    """Return whether ``%%capture`` or similar keeps the outputs; it would keep each repaint as an output of its own."""
-    from IPython.core.displaypub import CapturingDisplayPublisher
-
-    return isinstance(shell.display_pub, CapturingDisplayPublisher)

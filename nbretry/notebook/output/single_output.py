@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nbretry.notebook.output.repainted import is_captured
+from nbretry.notebook.output.places import Bundle, Places, is_captured
 from nbretry.renderers.tables import line_html
 
 if TYPE_CHECKING:
@@ -22,16 +21,13 @@ class Output:
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
-        self._display_id = uuid.uuid4().hex
-        self._shown = False
         # Neither a capture nor a terminal can replace an output.
-        self._only_once = is_captured(shell) or not hasattr(shell, "kernel")
+        self._places = Places(shell, once=is_captured(shell) or not hasattr(shell, "kernel"))
 
     def show_for_now(self, line: str) -> None:
         """Show a line until something else is shown."""
-        if not self._only_once:
-            self.show_line(line)
+        self._places.show(0, _bundle(line_html(line), line))
+        self._places.painted()
 
     def show_line(self, line: str) -> None:
         """Show a line of text."""
@@ -39,9 +35,8 @@ class Output:
 
     def show(self, html: str, text: str) -> None:
         """Show HTML with its plain text, in place of what was shown before."""
-        data: dict[str, Any] = {"text/html": html, "text/plain": text}
-        if self._only_once:
-            self._shell.display_pub.publish(data)
-            return
-        self._shell.display_pub.publish(data, transient={"display_id": self._display_id}, update=self._shown)
-        self._shown = True
+        self._places.leave([(_bundle(html, text), None)])
+
+
+def _bundle(html: str, text: str) -> Bundle:
+    return {"text/html": html, "text/plain": text}

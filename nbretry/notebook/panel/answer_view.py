@@ -25,7 +25,7 @@ class AnswerView:
         self.note = markup("nbretry-note", "nbretry-quiet")
         self.report = markup()
         parts = [self.attempts, self.failures, self.reasoning, self.text, self.note, self.report]
-        self.widget = make(ipywidgets.VBox, "nbretry-answer", children=parts)
+        self.widget = make(ipywidgets.VBox, "nbretry-answer-view", children=parts)
         self.show(Picture())
         self.show_attempts("")
         self.show_failures("")

@@ -9,13 +9,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
 from nbretry.events import Event, FirstContent, ReasoningDelta, RunCancelled, RunCompleted, RunFailed, TextDelta
-from nbretry.notebook.output.repainted import RepaintedOutput
+from nbretry.notebook.output.repainted import DRAWN_IN_A_THREAD, RepaintedOutput
 from nbretry.renderers.attempts import attempt_lines_html, changes_with_time, failures_html
-from nbretry.renderers.compare import markdown_html
+from nbretry.renderers.growing_text import GrowingHtml
+from nbretry.renderers.painter import answer_html, with_style
 from nbretry.renderers.reasoning import ThoughtTail, reasoning_html, thinking_html
 from nbretry.renderers.report import report_html
 
@@ -67,12 +69,14 @@ class PanelPainter(RepaintedOutput):
         show_attempts: Callable[[str], None],
         attempts_changed: Callable[[str], None],
     ) -> None:
-        super().__init__(shell, captured=False)
+        super().__init__(shell, captured=False, publish=_no_output)
         self._show_picture = show
         self._show_attempts = show_attempts
         self._tell_attempts = attempts_changed
         self._answer = Answer()
         self._tail = ThoughtTail()
+        self._text = GrowingHtml(partial(answer_html, is_part=True))
+        self._drawn = "", ""
         self._began_at: float | None = None
         self._attempts_changed = False
         self._tick_timer: asyncio.TimerHandle | None = None
@@ -94,6 +98,16 @@ class PanelPainter(RepaintedOutput):
         if self._tick_timer is None:
             self._tick()
 
+    def prepare(self, event: Event, answer: Answer) -> Callable[[], None] | None:
+        """Return what draws a long answer that has ended, for a thread, so that the panel still hears clicks."""
+        if not isinstance(event, RunCompleted | RunFailed) or len(answer.text) < DRAWN_IN_A_THREAD:
+            return None
+
+        def draw() -> None:
+            self._drawn = answer.text, answer_html(answer.text)
+
+        return draw
+
     def close(self) -> None:
         """Cancel all scheduled paints."""
         self.cancel_paint()
@@ -108,7 +122,9 @@ class PanelPainter(RepaintedOutput):
             # Before the text: the attempts are above it, and would push it down if they were painted later.
             self._paint_attempts()
             self._tell_attempts(failures_html(self._answer))
-        self._show_picture(self._answer, self._picture_of(self._answer))
+        picture = self._picture_of(self._answer)
+        self._painted_size = len(picture.text)
+        self._show_picture(self._answer, picture)
 
     def _tick(self) -> None:
         if changes_with_time(self._answer):
@@ -121,15 +137,16 @@ class PanelPainter(RepaintedOutput):
         self._show_attempts(attempt_lines_html(self._answer, now))
 
     def _picture_of(self, answer: Answer) -> Picture:
-        text = _in_new_tabs(markdown_html(answer.text)) if answer.text else ""
         if answer.duration is not None:
-            return Picture(reasoning_html(answer), text, "", report_html(answer))
+            text, drawn = self._drawn
+            if text != answer.text:
+                drawn = answer_html(answer.text)
+            return Picture(reasoning_html(answer), drawn, "", report_html(answer))
         if answer.text:
-            return Picture(reasoning_html(answer), text)
+            return Picture(reasoning_html(answer), with_style(self._text.of(answer.text)))
         thinkers = [attempt for attempt in answer.attempts if attempt.state == "running" and attempt.reasoning]
         return Picture(thinking_html(thinkers[-1].path, self._tail.of(thinkers[-1])) if thinkers else "")
 
 
-def _in_new_tabs(html: str) -> str:
-    """Return the HTML with links that open in a new tab: in a widget they would otherwise replace the notebook."""
-    return html.replace('<a href="', '<a target="_blank" rel="noopener noreferrer" href="')  # in text it is escaped
+def _no_output(*arguments: object, **named: object) -> None:
+    """The panel shows what is painted in its widgets, and nothing in the cell."""

@@ -14,7 +14,8 @@ from nbretry.notebook.panel.model_list import MOST_SHOWN, ModelList, Surrounding
 from nbretry.notebook.panel.parts import close_inside, close_looks, make, set_class, set_traits
 from nbretry.notebook.panel.state import PanelState, ProviderChoice, Standing
 from nbretry.notebook.panel.typed_keys import remember_typed_key
-from nbretry.renderers.report import AS_WRITTEN, seconds
+from nbretry.renderers.painter import AS_WRITTEN
+from nbretry.renderers.report import seconds
 from nbretry.types import ProviderType
 
 __all__ = ["ProviderRow", "heads_html"]

@@ -19,6 +19,7 @@ from nbretry.answer import Answer
 from nbretry.notebook.output.late_outputs import LateOutputs
 from nbretry.notebook.output.repainted import Bundle, is_captured
 from nbretry.renderers.answer import answer_bundle
+from nbretry.renderers.painter import in_one_block
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -99,4 +100,7 @@ class StaticPicture:
                 text += f"\n\n{_STILL_COMING}"
         again = f'<div style="opacity:0.6;font-size:0.85em">{escape(_RUN_AGAIN)}</div>'
         html = f'<div class="nbretry-static {self._name}"><style>{hide}</style>{body}{again}</div>'
-        return {"text/html": whole_characters(html), "text/plain": whole_characters(f"{text}\n\n{_RUN_AGAIN}")}
+        return {
+            "text/html": in_one_block(whole_characters(html)),
+            "text/plain": whole_characters(f"{text}\n\n{_RUN_AGAIN}"),
+        }

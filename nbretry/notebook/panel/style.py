@@ -41,8 +41,8 @@ _BASE = """
 .nbretry-panel .nbretry-stacked > label { width: auto; max-width: none; text-align: left; margin: 0;
   color: var(--jp-ui-font-color2, inherit); font-size: 0.85em; font-weight: 600; }
 .nbretry-panel .nbretry-stacked > textarea { width: 100%; box-sizing: border-box; resize: vertical; }
-.nbretry-panel .nbretry-answer { margin-top: 4px; }
-.nbretry-panel .nbretry-answer > * { margin: 0; overflow: hidden; }
+.nbretry-panel .nbretry-answer-view { margin-top: 4px; }
+.nbretry-panel .nbretry-answer-view > * { margin: 0; overflow: hidden; }
 .nbretry-panel .nbretry-happened .widget-html-content { color: var(--jp-ui-font-color1, inherit);
   font-size: var(--jp-ui-font-size1, 13px); }
 .nbretry-panel .nbretry-text > div { flex: 1 1 auto; line-height: 1.5; min-width: 0; overflow-x: auto;
