@@ -35,7 +35,8 @@ expect.set_options(timeout=PATIENCE)
 
 LONGER_TEXT = """([index, length]) => {
   const cell = document.querySelectorAll('.jp-Notebook .jp-Cell')[index];
-  const text = cell.querySelector('.jp-OutputArea-output')?.innerText ?? '';
+  const parts = [...cell.querySelectorAll('.nbretry-answer')];
+  const text = parts.map(part => part.innerText).join(' ').replace(/\\s+/g, ' ').trim();
   return text.length > length && text;
 }"""
 
@@ -95,6 +96,7 @@ def serve(directory: Path) -> Iterator[Server]:
     _write_settings(directory / "settings", "notification", {"fetchNews": "false", "checkForUpdates": False})
     # After a second JupyterLab no longer waits for what a kernel has to say to a Tab, and shows nothing.
     _write_settings(directory / "settings", "manager", {"providerTimeout": PATIENCE}, "completer-extension")
+    _write_settings(directory / "settings", "tracker", {"maxNumberOutputs": 10_000}, "notebook-extension")
     port = free_port()
     token = secrets.token_hex(16)
     command = [
@@ -187,7 +189,7 @@ class NotebookPage:
         return self.cell(index).locator(".jp-OutputArea-output")
 
     def longer_text(self, index: int, than: str = "") -> str:
-        """The text of a cell's first output, once it has more characters than this."""
+        """The text of a cell's answer so far, once it has more characters than this."""
         found: str = self.page.wait_for_function(LONGER_TEXT, arg=[index, len(than)]).json_value()
         return found
 

@@ -173,7 +173,7 @@ class PanelPage:
     @property
     def answer(self) -> Locator:
         """What happened, the answer and the report."""
-        return self.panel.locator(".nbretry-answer")
+        return self.panel.locator(".nbretry-answer-view")
 
     @property
     def text(self) -> Locator:

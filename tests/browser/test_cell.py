@@ -28,7 +28,8 @@ def open_ready(page: Page, server: Server, name: str, *cells: str) -> NotebookPa
 
 
 def test_the_answer_is_seen_growing(page: Page, server: Server, pictures: Path) -> None:
-    """While the tokens come, the text in the cell grows, and always from the same beginning."""
+    """While the tokens come, the text in the cell grows, and always from the same beginning; the line below it says who
+    answers. At the end one output has all of it."""
     notebook = open_ready(page, server, "growing.ipynb", "%%ask -p slow\nCount.")
     notebook.run(1)
     expect(notebook.output(1).first).to_contain_text("word")
@@ -37,8 +38,57 @@ def test_the_answer_is_seen_growing(page: Page, server: Server, pictures: Path) 
         seen.append(notebook.longer_text(1, seen[-1] if seen else ""))
     notebook.screenshot(pictures / "streaming.png")
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(seen))
+    expect(notebook.cell(1)).to_contain_text("… slow")
+    expect(notebook.cell(1)).to_contain_text("word300")  # in several parts
     notebook.interrupt()
     notebook.wait_until_idle(1)
+    expect(notebook.cell(1)).not_to_contain_text("… slow")
+    expect(notebook.output(1)).to_have_count(3)
+    expect(notebook.output(1).first).to_contain_text("word0 word1 ")
+    expect(notebook.output(1).first).to_contain_text("word300")
+
+
+SHOWS_ANSWERS = """import ipywidgets
+nbretry.register("sky", Provider("The sky is blue.", 0.05))
+button = ipywidgets.Button(description="Ask it")
+out = ipywidgets.Output()
+
+@button.on_click
+def ask(_):
+    with out:
+        print("clicked")
+        x = %ask -p sky Why?
+
+ipywidgets.VBox([button, out])"""
+
+
+def test_an_output_widget_shows_answers(page: Page, server: Server, pictures: Path) -> None:
+    """Answers of cells, of a button and in the background come into an Output widget, each with its report."""
+    inside = [
+        "with out:\n    x = %ask -p nobody-there,sky Why?",
+        "with out:\n    print('printed')\n    y = await nbretry.ask('Why?', providers=['sky'])",
+    ]
+    later = "with out:\n    print('in the background')\n    z = %ask --background -p sky Why?"
+    notebook = open_ready(page, server, "widget.ipynb", SHOWS_ANSWERS, *inside, "print(x.text, y.text)", later)
+    for index in range(1, 5):
+        notebook.run(index)
+        notebook.wait_until_idle(index)
+    shown = notebook.cell(1)
+    expect(shown.locator(".nbretry-answer")).to_have_count(2)
+    page.get_by_role("button", name="Ask it").click()
+    expect(shown).to_contain_text("clicked")
+    expect(shown.locator("details.nbretry-report")).to_have_count(3)
+    expect(shown.locator(".nbretry-answer")).to_have_text(["The sky is blue."] * 3)
+    expect(shown).to_contain_text("printed")
+    expect(shown).not_to_contain_text("…")
+    for index in (2, 3):
+        expect(notebook.output(index)).to_have_count(0)
+    notebook.run(5)
+    expect(shown.locator("details.nbretry-report")).to_have_count(4)
+    expect(shown.locator(".nbretry-answer")).to_have_text(["The sky is blue."] * 4)
+    expect(shown).to_contain_text("in the background")
+    expect(shown).not_to_contain_text("asking")
+    notebook.screenshot(pictures / "output-widget.png", 1)
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])

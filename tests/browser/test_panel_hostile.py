@@ -52,7 +52,7 @@ LOOK = """() => {
   return {
     ran: window.hostile ?? null,
     elements: [...panel.querySelectorAll(inside)].map(one => one.outerHTML.slice(0, 200)),
-    styles: panel.querySelectorAll('.nbretry-answer style:not([id^=MJX])').length,
+    styles: panel.querySelectorAll('.nbretry-answer-view style:not([id^=MJX])').length,
     handlers: handlers.map(one => one.outerHTML.slice(0, 200)),
     fixed: fixed.map(one => one.outerHTML.slice(0, 200)),
     links: [...panel.querySelectorAll('a')].map(one => one.href?.baseVal ?? one.href)
