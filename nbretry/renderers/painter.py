@@ -174,9 +174,8 @@ def without_images(inline: Token) -> list[Token]:
             return [Token("text", "", 0, content=inline.content)]
         if token.type in ("link_open", "link_close"):
             in_link = token.type == "link_open"
-            leads = (
-                is_safe_address(str(token.attrs["href"])) if in_link else leads
-            )  # an empty address is the page's own
+            if in_link:
+                leads = is_safe_address(str(token.attrs["href"]))  # an empty address is the page's own
             if not leads:
                 continue
         if token.type != "image":

@@ -19,7 +19,7 @@ Paint = Callable[[Event, Answer], None]
 """A renderer: it is called with each event and the answer after that event. It may have a method ``prepare``."""
 
 Prepare = Callable[[Event, Answer], Callable[[], None] | None]
-"""A renderer's ``prepare``: returns work to do in a thread before the renderer is called; None if there is none."""
+"""A renderer's ``prepare``. What it returns is called in a thread before the renderer is called; None for nothing."""
 
 PaintColumn = Callable[[int, Event, Answer], None]
 """A renderer of several answers: it is called with the index of an answer (from 0), an event and that answer."""

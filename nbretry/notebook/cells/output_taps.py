@@ -24,6 +24,7 @@ _LONGEST_PENDING = 8_000
 _OUTPUTS = {"stream", "execute_result", "display_data", "update_display_data", "clear_output"}
 _COUNTED = {"error", "input_request"}
 """What a page shows as well; the kernel sends these by their type."""
+_TOLD = _OUTPUTS | _COUNTED
 
 
 class Listener(Protocol):
@@ -95,7 +96,7 @@ class KernelTap:
 
     def _tell(self, message: dict[str, Any]) -> None:
         # In a forked process the thread that holds the lock may not exist, so it would never be released.
-        if message.get("msg_type") in _OUTPUTS | _COUNTED and os.getpid() == self._process:
+        if message.get("msg_type") in _TOLD and os.getpid() == self._process:
             parent = message.get("parent_header") or {}
             self._listener.sent(message["msg_type"], parent.get("msg_id", ""), message.get("content", {}))
 

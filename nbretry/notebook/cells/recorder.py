@@ -30,6 +30,7 @@ __all__ = [
     "last_failure",
     "outputs_sent",
     "register",
+    "send_printed",
     "unregister",
     "widgets_taking",
 ]
@@ -80,6 +81,13 @@ def outputs_sent(shell: InteractiveShell, request: str, kind: str | None = None)
     """
     recorder = _recorders.get(shell)
     return None if recorder is None else recorder.outputs_sent(request, kind)
+
+
+def send_printed() -> None:
+    """Send what has been printed so far: a kernel does so a little later."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # it may be a stream of the user's own
+            stream.flush()
 
 
 def has_shown(shell: InteractiveShell, widget: Any) -> bool:
@@ -164,9 +172,7 @@ class _Recorder:
             return sent.total() if kind is None else sent[kind]
 
     def cells_before(self, count: int) -> list[Cell]:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):  # it may be a stream of the user's own
-                stream.flush()  # a kernel sends printed text a little later
+        send_printed()
         with self._lock:
             running = [self._loading, *(run.cell for run in self._runs.values())]
             cells = [

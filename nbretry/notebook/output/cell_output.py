@@ -26,7 +26,7 @@ from nbretry.events import (
     RunStarted,
     TextDelta,
 )
-from nbretry.notebook.output.repainted import DRAWN_IN_A_THREAD, Bundle, RepaintedOutput, provenance
+from nbretry.notebook.output.repainted import Bundle, RepaintedOutput, WholeAnswer, provenance
 from nbretry.renderers.by_format import bundle_of
 from nbretry.renderers.code_colours import HAS_CODE, STYLE_SHEET
 from nbretry.renderers.growing_text import GrowingHtml, GrowingText
@@ -70,7 +70,8 @@ class CellOutput(RepaintedOutput):
         self._parts = 0
         self._is_styled = False
         self._whole = GrowingHtml(partial(answer_html, is_part=True))
-        self._drawn: tuple[str, Bundle] = "", {}
+        self._end = WholeAnswer(partial(bundle_of, output_format, final=True))
+        self.prepare = self._end.prepare
 
     def __call__(self, event: Event, answer: Answer) -> None:
         """Paint this event, now or soon; the last state is always painted."""
@@ -91,16 +92,6 @@ class CellOutput(RepaintedOutput):
                 self._text, self._parts, self._is_styled = GrowingText(), 0, False  # what there was is withdrawn
             if isinstance(event, RunStarted) or not answer.text:
                 self.paint_now()
-
-    def prepare(self, event: Event, answer: Answer) -> Callable[[], None] | None:
-        """Return what draws a long answer that has ended, for a thread: the event loop has other streams to read."""
-        if not isinstance(event, RunCompleted | RunFailed) or len(answer.text) < DRAWN_IN_A_THREAD:
-            return None
-
-        def draw() -> None:
-            self._drawn = answer.text, bundle_of(self._format, answer.text, final=True)
-
-        return draw
 
     def paint(self) -> None:
         """Show the answer so far, below its collapsed reasoning, or what is going on before it."""
@@ -163,10 +154,7 @@ class CellOutput(RepaintedOutput):
         if answer.reasoned_by is not None:
             outputs.append(({"text/html": reasoning_html(answer), "text/plain": reasoning_text(answer)}, None))
         if answer.text:
-            text, drawn = self._drawn
-            if text != answer.text:
-                drawn = bundle_of(self._format, answer.text, final=True)
-            outputs.append((drawn, {"nbretry": provenance(answer)}))
+            outputs.append((self._end.of(answer.text), {"nbretry": provenance(answer)}))
         report = {"text/html": report_html(answer), "text/plain": report_text(answer)}
         outputs.append((report, None if answer.text else {"nbretry": provenance(answer)}))
         self.places.leave(outputs)

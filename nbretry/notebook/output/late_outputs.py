@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nbretry._utils.exceptions import describe
 from nbretry.notebook.cells.cell import request_of
-from nbretry.notebook.output.repainted import Bundle
+from nbretry.notebook.output.places import BLANK, Bundle
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = ["CellWatch", "LateOutputs"]
-
-_BLANK: Bundle = {"text/html": "", "text/plain": ""}
 
 logger = logging.getLogger("nbretry")
 
@@ -175,7 +173,7 @@ class LateOutputs:
             first: what the first output shows; the others are empty.
         """
         for display_id in self._ids:
-            data = first if display_id is self._ids[0] else _BLANK
+            data = first if display_id is self._ids[0] else BLANK
             self._publisher.publish(data, {}, transient={"display_id": display_id})
         self._free.extend(self._ids)
 
@@ -184,7 +182,7 @@ class LateOutputs:
         with self._lock:
             for display_id in list(self._shown):
                 if display_id is not self._ids[0]:
-                    self._send(display_id, _BLANK, {})
+                    self._send(display_id, BLANK, {})
             self._taken.clear()
             self._free = deque(self._ids)
 

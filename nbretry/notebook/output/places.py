@@ -8,25 +8,23 @@ cell is cleared if nothing else is in it; if something is, the renderer's own ou
 from __future__ import annotations
 
 import os
-import sys
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from nbretry.notebook.cells.cell import request_of
-from nbretry.notebook.cells.recorder import has_shown, outputs_sent, widgets_taking
+from nbretry.notebook.cells.recorder import has_shown, outputs_sent, send_printed, widgets_taking
 from nbretry.renderers.painter import in_one_block
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Bundle", "Places", "added_to", "is_captured", "output_widget"]
+__all__ = ["BLANK", "Bundle", "Places", "added_to", "is_captured", "output_widget"]
 
 Bundle: TypeAlias = dict[str, Any]
 """Data by MIME type, or metadata."""
 
-_BLANK: Bundle = {"text/html": "", "text/plain": ""}
+BLANK: Bundle = {"text/html": "", "text/plain": ""}
 
 _MOST_GROUPS = 20
 
@@ -114,7 +112,7 @@ class Places:
     def blank_from(self, place: int) -> None:
         """Empty the outputs from this number on, as outputs cannot be removed."""
         for later in range(place, len(self._shown)):
-            self.show(later, _BLANK)
+            self.show(later, BLANK)
 
     def painted(self) -> int:
         """Call this when all outputs have been given their content.
@@ -127,7 +125,7 @@ class Places:
         if not self._is_alone():
             self.once = True  # what else there is now would be cleared
             return 0
-        self._replace_all([state for state in self._shown if state[0] != _BLANK])
+        self._replace_all([state for state in self._shown if state[0] != BLANK])
         return sum(len(form) for states in self._group.states for data, _ in states for form in data.values())
 
     def leave(self, outputs: Sequence[tuple[Bundle, Bundle | None]]) -> None:
@@ -137,15 +135,9 @@ class Places:
             outputs: data and metadata of each.
         """
         states = [(data, metadata or {}) for data, metadata in outputs]
-        if self.once:
-            for state in states:
-                self._send(*state)
-        elif self._own_publish is None and self._is_alone():
+        if not self.once and self._own_publish is None and self._is_alone():
             self._replace_all(states)
-        elif self._redraws:
-            for state in states:
-                self._send(*state)
-        elif self._own_publish is not None or (self._hears_updates() and not self._was_cleared()):
+        elif not self.once and self._may_be_updated():
             for place, state in enumerate(states):
                 self.show(place, *state)
             self.blank_from(len(states))
@@ -153,6 +145,12 @@ class Places:
             self.blank_from(0)
             for state in states:
                 self._send(*state)
+
+    def _may_be_updated(self) -> bool:
+        """Return whether the frontend would show new content in the outputs that there are."""
+        if self._own_publish is not None:
+            return True
+        return not self._redraws and self._hears_updates() and not self._was_cleared()
 
     def _replace_all(self, states: Sequence[tuple[Bundle, Bundle]]) -> None:
         if self._group.sent:
@@ -172,9 +170,7 @@ class Places:
 
     def _is_alone(self) -> bool:
         """Return whether all that the cell has shown so far is from here and its group, as far as that is known."""
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):  # it may be a stream of the user's own
-                stream.flush()  # a kernel sends printed text a little later
+        send_printed()
         return outputs_sent(self._shell, self._request) == self._group.sent
 
     def _was_cleared(self) -> bool:

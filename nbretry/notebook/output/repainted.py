@@ -11,22 +11,25 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from nbretry._utils.exceptions import describe
 from nbretry._utils.serialization import masked
 from nbretry.answer import Answer
+from nbretry.events import Event, RunCompleted, RunFailed
 from nbretry.notebook.output.places import Bundle, Places, is_captured
 from nbretry.session.session import default_session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["DRAWN_IN_A_THREAD", "Bundle", "RepaintedOutput", "is_captured", "provenance"]
+__all__ = ["Bundle", "RepaintedOutput", "WholeAnswer", "is_captured", "provenance"]
+
+Drawn = TypeVar("Drawn")
 
 logger = logging.getLogger("nbretry")
 
-DRAWN_IN_A_THREAD = 20_000
+_DRAWN_IN_A_THREAD = 20_000
 """Characters from which the event loop would be held too long by drawing a whole answer."""
 
 _LONGEST_INTERVAL = 1.0
@@ -128,6 +131,34 @@ class RepaintedOutput:
         streaming_for = 0.0 if self._content_since is None else time.monotonic() - self._content_since
         growing = min(_LONGEST_INTERVAL, max(self.shortest_interval, streaming_for * _INTERVAL_PER_SECOND))
         return max(growing, self._paint_took * _INTERVALS_PER_PAINT, self._painted_size / _CHARACTERS_PER_SECOND)
+
+
+class WholeAnswer(Generic[Drawn]):
+    """The drawing of an answer that has ended; that of a long one can be made in a thread.
+
+    Args:
+        draw: draws a text.
+    """
+
+    def __init__(self, draw: Callable[[str], Drawn]) -> None:
+        self._draw = draw
+        self._drawn: tuple[str, Drawn] | None = None
+
+    def prepare(self, event: Event, answer: Answer) -> Callable[[], None] | None:
+        """Return what draws a long answer, for a thread, so that the event loop can read other streams and clicks."""
+        if not isinstance(event, RunCompleted | RunFailed) or len(answer.text) < _DRAWN_IN_A_THREAD:
+            return None
+
+        def draw() -> None:
+            self._drawn = answer.text, self._draw(answer.text)
+
+        return draw
+
+    def of(self, text: str) -> Drawn:
+        """Return the drawing of this text."""
+        if self._drawn is not None and self._drawn[0] == text:
+            return self._drawn[1]
+        return self._draw(text)
 
 
 def _is_painted_once(shell: InteractiveShell) -> bool:

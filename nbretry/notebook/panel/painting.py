@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nbretry.answer import Answer
 from nbretry.events import Event, FirstContent, ReasoningDelta, RunCancelled, RunCompleted, RunFailed, TextDelta
-from nbretry.notebook.output.repainted import DRAWN_IN_A_THREAD, RepaintedOutput
+from nbretry.notebook.output.repainted import RepaintedOutput, WholeAnswer
 from nbretry.renderers.attempts import attempt_lines_html, changes_with_time, failures_html
 from nbretry.renderers.growing_text import GrowingHtml
 from nbretry.renderers.painter import answer_html, with_style
@@ -76,7 +76,8 @@ class PanelPainter(RepaintedOutput):
         self._answer = Answer()
         self._tail = ThoughtTail()
         self._text = GrowingHtml(partial(answer_html, is_part=True))
-        self._drawn = "", ""
+        self._end = WholeAnswer(answer_html)
+        self.prepare = self._end.prepare
         self._began_at: float | None = None
         self._attempts_changed = False
         self._tick_timer: asyncio.TimerHandle | None = None
@@ -97,16 +98,6 @@ class PanelPainter(RepaintedOutput):
         self.paint_soon()
         if self._tick_timer is None:
             self._tick()
-
-    def prepare(self, event: Event, answer: Answer) -> Callable[[], None] | None:
-        """Return what draws a long answer that has ended, for a thread, so that the panel still hears clicks."""
-        if not isinstance(event, RunCompleted | RunFailed) or len(answer.text) < DRAWN_IN_A_THREAD:
-            return None
-
-        def draw() -> None:
-            self._drawn = answer.text, answer_html(answer.text)
-
-        return draw
 
     def close(self) -> None:
         """Cancel all scheduled paints."""
@@ -138,9 +129,7 @@ class PanelPainter(RepaintedOutput):
 
     def _picture_of(self, answer: Answer) -> Picture:
         if answer.duration is not None:
-            text, drawn = self._drawn
-            if text != answer.text:
-                drawn = answer_html(answer.text)
+            drawn = self._end.of(answer.text) if answer.text else ""
             return Picture(reasoning_html(answer), drawn, "", report_html(answer))
         if answer.text:
             return Picture(reasoning_html(answer), with_style(self._text.of(answer.text)))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steps import calls_of
 
 from nbretry.errors import ConfigError
 from nbretry.prompts.template import fill
@@ -329,23 +329,6 @@ def test_warnings_about_what_is_no_code() -> None:
     assert fill(r"{{ '\d' }}", {}) == r"\d"
 
 
-def events_of(function: Callable[[], Any]) -> int:
-    """How many calls of functions of any kind it takes."""
-    count = 0
-
-    def see(frame: Any, event: str, argument: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(see)
-    try:
-        function()
-    finally:
-        sys.setprofile(before)
-    return count
-
-
 HOSTILE = [
     "{",
     "}",
@@ -374,7 +357,7 @@ def test_time_is_linear(piece: str) -> None:
     """Four times as long a prompt takes about four times as many steps, and 200 kB of the same pass as well."""
     names = {"n": 1, "x": 2}
     short = piece * (10_000 // len(piece))
-    few, many = (events_of(lambda text=text: fill(text, names)) for text in (short, short * 4))
+    few, many = (calls_of(lambda text=text: fill(text, names)) for text in (short, short * 4))
     assert many <= 4.2 * few + 200
     assert many <= 60 * len(short * 4)
     fill(short * 20, names)

@@ -276,7 +276,7 @@ def test_a_paint_is_prepared_in_a_thread(wrap: Callable[[Any], Any]) -> None:
 
 
 def test_stopped_while_it_is_prepared() -> None:
-    """A question that is stopped then is painted all the same, as what it is: complete."""
+    """A complete answer is painted as complete, even if its question is stopped while the paint is prepared."""
     turned = threading.Event()
     paint = Preparing(lambda: turned.wait(60))
     kept: list[Answer] = []
