@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +24,14 @@ os.environ["JUPYTER_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="nbretry-")
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_thread_for_the_next_module() -> Iterator[None]:
+    """End the thread of background questions, so that no module's result depends on which ones ran before it."""
+    yield
+    if loop_thread := sys.modules.get("nbretry.notebook.kernel.loop_thread"):
+        loop_thread.close()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -241,6 +241,8 @@ def test_a_keyring_that_waits_for_its_user_can_be_stopped(memory: MemoryKeyring)
 
     memory.get_password = wait  # type: ignore[method-assign]
 
+    before = set(threading.enumerate())
+
     async def ask() -> None:
         async for _ in provider_from_preset("groq").astream_chunks("m", QUESTION):
             pass
@@ -256,7 +258,7 @@ def test_a_keyring_that_waits_for_its_user_can_be_stopped(memory: MemoryKeyring)
         asyncio.run(main())
     finally:
         answered.set()
-        for thread in threading.enumerate():
+        for thread in set(threading.enumerate()) - before:
             if thread.name.startswith("nbretry-"):
                 thread.join(WITHIN)  # what it learns belongs to this test
 

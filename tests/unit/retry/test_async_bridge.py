@@ -21,12 +21,18 @@ variable = contextvars.ContextVar("variable", default="unset")
 
 @pytest.fixture(autouse=True)
 def _no_thread_left() -> Iterator[None]:
+    before.clear()
+    before.update(threading.enumerate())
     yield
     assert wait_until(lambda: not bridge_threads()), bridge_threads()
 
 
+before: set[threading.Thread] = set()
+"""The threads that ran when the test began."""
+
+
 def bridge_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("nbretry")]
+    return [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("nbretry")]
 
 
 def wait_until(condition: Callable[[], bool]) -> bool:
