@@ -248,9 +248,12 @@ def test_an_interrupt_ends_the_waiting_alone() -> None:
     interrupted = threading.Event()
 
     def press() -> None:
-        # Again, as a user does: Python ignores an interrupt that comes while it collects garbage.
-        while not interrupted.wait(0.2):
+        # Again, as a user does: Python ignores an interrupt that comes while it collects garbage. Not soon, so that the
+        # first one has been dealt with on a busy machine, too.
+        pause = 0.2
+        while not interrupted.wait(pause):
             os.kill(os.getpid(), signal.SIGINT)
+            pause = WITHIN / 3
 
     presses = threading.Thread(target=press)
     presses.start()
